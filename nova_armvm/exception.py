@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one error family of nova_armvm.
+
+Every message is shown to a tenant as the server's fault, so it says what
+failed in words that can be passed on to an operator, and holds no path, no
+address and no secret; what an operator needs beyond that is in the chained
+cause and in the log.
+"""
+import typing as ty
+
+
+class ArmVMError(Exception):
+    """Base of all errors; subclasses give ``msg_fmt`` with named fields."""
+
+    msg_fmt = 'An error of the ARM virtual machine driver occurred.'
+
+    def __init__(self, **kwargs: ty.Any) -> None:
+        self.kwargs = kwargs
+        super().__init__(self.msg_fmt % kwargs)
+
+    def format_message(self) -> str:
+        """Return the message; Nova asks for it when it records a fault."""
+        return str(self)
+
+
+# What an image or flavor asks for
+
+class PropertyInvalid(ArmVMError):
+    msg_fmt = ('The %(where)s gives %(name)s the value "%(value)s"; allowed '
+               'are: %(allowed)s.')
+
+
+class PropertyUnknown(ArmVMError):
+    msg_fmt = ('The %(where)s has the property %(name)s, which this cloud '
+               'does not know; known are: %(known)s.')
+
+
+class PropertyConflict(ArmVMError):
+    msg_fmt = ('The image asks for %(image_name)s=%(image_value)s and the '
+               'flavor for %(flavor_name)s=%(flavor_value)s; make them agree '
+               'or remove one of them.')
+
+
+class PropertyUnmet(ArmVMError):
+    msg_fmt = ('%(name)s=%(value)s was asked for, but %(reason)s.')
+
+
+# The host
+
+class HostNotReady(ArmVMError):
+    msg_fmt = ('This host cannot keep UEFI variables on Cinder volumes. '
+               '%(problems)s')
+
+
+class FirmwareUnknown(ArmVMError):
+    msg_fmt = ('The firmware that the compute host chose for this server '
+               'comes without a variable template (no firmware descriptor '
+               'names one); an operator has to install one.')
+
+
+class FirmwareDescriptorInvalid(ArmVMError):
+    msg_fmt = 'The firmware descriptor %(name)s is invalid: %(reason)s.'
+
+
+class FirmwareMismatch(ArmVMError):
+    msg_fmt = ('The UEFI variables of this server were made for a firmware '
+               'with %(stored)s, but the firmware of this compute host has '
+               '%(offered)s. The server was not started, its variables are '
+               'unchanged; it needs a host with a fitting firmware.')
+
+
+# The volume
+
+class StoreError(ArmVMError):
+    """Something about the volume that holds the variables."""
+
+
+class StoreUnreachable(StoreError):
+    msg_fmt = ('The block storage service (Cinder) could not be reached to '
+               '%(action)s for the UEFI variables of this server.')
+
+
+class StoreRefused(StoreError):
+    msg_fmt = ('The block storage service (Cinder) refused to %(action)s for '
+               'the UEFI variables of this server.')
+
+
+class StoreQuotaExceeded(StoreError):
+    msg_fmt = ('The service project that keeps UEFI variables has reached '
+               'its block storage quota, so no volume could be made for this '
+               'server; an operator has to raise the quota.')
+
+
+class StoreVolumeFailed(StoreError):
+    msg_fmt = ('The volume for the UEFI variables of this server went to '
+               'status "%(status)s"; an operator has to look at volume '
+               '%(volume_id)s.')
+
+
+class StoreVolumeTimeout(StoreError):
+    msg_fmt = ('The volume for the UEFI variables of this server was not '
+               'available after %(seconds)d seconds (volume %(volume_id)s, '
+               'status "%(status)s").')
+
+
+class StoreVolumeMissing(StoreError):
+    msg_fmt = ('The volume with the UEFI variables of this server is '
+               'missing. The server was not started, and no empty store was '
+               'made in its place; an operator has to find or restore the '
+               'volume "%(name)s".')
+
+
+class StoreVolumeAmbiguous(StoreError):
+    msg_fmt = ('More than one volume claims to hold the UEFI variables of '
+               'this server (%(volume_ids)s); an operator has to decide.')
+
+
+class StoreVolumeBusy(StoreError):
+    msg_fmt = ('The volume with the UEFI variables of this server cannot be '
+               'attached now (volume %(volume_id)s is in status '
+               '"%(status)s").')
+
+
+class StoreVolumeUnsuitable(StoreError):
+    msg_fmt = ('The volume for the UEFI variables of this server cannot be '
+               'used: %(reason)s.')
+
+
+class StoreAttachFailed(StoreError):
+    msg_fmt = ('The volume with the UEFI variables of this server could not '
+               'be attached to the compute host (volume %(volume_id)s).')
+
+
+class StoreConnectFailed(StoreError):
+    msg_fmt = ('The compute host could not connect the volume with the UEFI '
+               'variables of this server (volume %(volume_id)s).')
+
+
+class StoreSeedFailed(StoreError):
+    msg_fmt = ('The firmware\'s variable template could not be written to '
+               'the volume for the UEFI variables of this server (volume '
+               '%(volume_id)s).')
+
+
+class StoreReadFailed(StoreError):
+    msg_fmt = ('The UEFI variables of this server could not be read from '
+               'their volume (volume %(volume_id)s).')
+
+
+class StoreNotRemoved(StoreError):
+    msg_fmt = ('The volume for the UEFI variables of this server could not '
+               'be removed (volume %(volume_id)s).')
+
+
+# What lies on the volume
+
+class StoreImageInvalid(StoreError):
+    msg_fmt = ('The volume with the UEFI variables of this server does not '
+               'hold a usable store image: %(reason)s.')
+
+
+class VariableStoreInvalid(StoreError):
+    msg_fmt = 'The UEFI variable store is invalid: %(reason)s.'
+
+
+# The guest
+
+class GuestRefused(ArmVMError):
+    msg_fmt = ('The hypervisor of the compute host refused to start the '
+               'server; the compute service\'s log has the reason.')
+
+
+class GuestBootOrderStuck(ArmVMError):
+    msg_fmt = ('The hypervisor did not let the server\'s boot order be left '
+               'to the guest; the server was not started.')

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host remembers of the volumes that are connected to it.
+
+Needed to disconnect a volume whose attachment is gone from Cinder, and to
+delete one that Cinder could not delete when its instance was. The files
+hold connection data, which may contain credentials of the back end.
+"""
+from collections.abc import Iterator
+import dataclasses
+import json
+import os
+import tempfile
+import typing as ty
+
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class HostRecord:
+    """One store on this host.
+
+    :ivar instance: uuid of the instance.
+    :ivar project: of the instance's tenant.
+    :ivar connection_info: of the connected volume, None if not connected.
+    :ivar to_delete: the instance is gone, the volume must go.
+    """
+
+    instance: str
+    project: str
+    connection_info: dict[str, ty.Any] | None = None
+    to_delete: bool = False
+
+
+class HostRecords:
+    """Records in files of mode 0600, one an instance."""
+
+    def __init__(self, directory: str) -> None:
+        """Prepare; the directory is made with the first record."""
+        self._directory = directory
+
+    def _path(self, instance: str) -> str:
+        return os.path.join(self._directory, f'{instance}.json')
+
+    def put(self, record: HostRecord) -> None:
+        """Store a record so that a crash leaves the old or the new one."""
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=self._directory)
+        try:
+            with os.fdopen(handle, 'w', encoding='utf-8') as stream:
+                json.dump(dataclasses.asdict(record), stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.rename(scratch, self._path(record.instance))
+        except BaseException:
+            os.unlink(scratch)
+            raise
+
+    def get(self, instance: str) -> HostRecord | None:
+        """Return the record of an instance, None if there is none."""
+        try:
+            with open(self._path(instance), encoding='utf-8') as stream:
+                return HostRecord(**json.load(stream))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            LOG.warning('The record of instance %s on this host cannot be '
+                        'read; going on without it.', instance)
+            return None
+
+    def drop(self, instance: str) -> None:
+        """Remove the record of an instance, if there is one."""
+        try:
+            os.unlink(self._path(instance))
+        except FileNotFoundError:
+            return
+
+    def __iter__(self) -> Iterator[HostRecord]:
+        """Yield every record that can be read."""
+        try:
+            names = sorted(os.listdir(self._directory))
+        except FileNotFoundError:
+            return
+        for name in names:
+            instance, ending = os.path.splitext(name)
+            record = self.get(instance) if ending == '.json' else None
+            if record is not None:
+                yield record

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image properties and flavor extra specs: names, values, who wins."""
+from collections.abc import Mapping
+import dataclasses
+
+from nova_armvm import exception
+
+IMAGE_PREFIX = 'hw_armvm_'
+FLAVOR_PREFIX = 'armvm:'
+
+
+@dataclasses.dataclass(frozen=True)
+class Property:
+    """A property that Nova has no word for.
+
+    :ivar name: without prefix; an image says ``hw_armvm_<name>``, a flavor
+        ``armvm:<name>``.
+    :ivar allowed: every value that it may have.
+    """
+
+    name: str
+    allowed: tuple[str, ...]
+
+    @property
+    def image_name(self) -> str:
+        return IMAGE_PREFIX + self.name
+
+    @property
+    def flavor_name(self) -> str:
+        return FLAVOR_PREFIX + self.name
+
+
+NVRAM = Property('nvram', ('persistent', 'volatile'))
+
+KNOWN = (NVRAM,)
+
+
+def check_names(image: Mapping[str, str], flavor: Mapping[str, str]) -> None:
+    """Refuse properties in our name space that nobody would honour.
+
+    A machine is never started with less than was asked for, so a misspelt
+    or newer property ends the request.
+
+    :param image: properties of the image, by their full names.
+    :param flavor: extra specs of the flavor, by their full names.
+    :raises PropertyUnknown: for the first unknown name.
+    """
+    _check(image, IMAGE_PREFIX, {p.image_name for p in KNOWN}, 'image')
+    _check(flavor, FLAVOR_PREFIX, {p.flavor_name for p in KNOWN}, 'flavor')
+
+
+def _check(given: Mapping[str, str], prefix: str, known: set[str],
+           where: str) -> None:
+    for name in sorted(given):
+        if name.startswith(prefix) and name not in known:
+            raise exception.PropertyUnknown(
+                where=where, name=name, known=', '.join(sorted(known)))
+
+
+def resolve(wanted: Property, image: Mapping[str, str],
+            flavor: Mapping[str, str], default: str) -> str:
+    """Return the value that holds for a server.
+
+    :param wanted: the property.
+    :param image: properties of the image, by their full names.
+    :param flavor: extra specs of the flavor, by their full names.
+    :param default: what holds when neither says anything.
+    :raises PropertyInvalid: a value is not one of those allowed.
+    :raises PropertyConflict: image and flavor disagree.
+    """
+    from_image = _allowed(wanted, image, wanted.image_name, 'image')
+    from_flavor = _allowed(wanted, flavor, wanted.flavor_name, 'flavor')
+    if from_image and from_flavor and from_image != from_flavor:
+        raise exception.PropertyConflict(
+            image_name=wanted.image_name, image_value=from_image,
+            flavor_name=wanted.flavor_name, flavor_value=from_flavor)
+    return from_image or from_flavor or default
+
+
+def _allowed(wanted: Property, given: Mapping[str, str], name: str,
+             where: str) -> str | None:
+    value = given.get(name)
+    if value is not None and value not in wanted.allowed:
+        raise exception.PropertyInvalid(
+            where=where, name=name, value=value,
+            allowed=', '.join(wanted.allowed))
+    return value

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ARM guests of this host: what the driver decides about each."""
+from collections.abc import Iterator
+import contextlib
+import os
+
+from nova.compute import task_states
+from nova.compute import vm_states
+from nova import context as nova_context
+from nova import exception as nova_exception
+from nova import objects
+from nova.objects import fields
+from nova.virt.libvirt import driver as libvirt_driver
+from nova.virt.libvirt import utils as libvirt_utils
+from oslo_concurrency import lockutils
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from nova_armvm import exception
+from nova_armvm.nvram import firmware
+from nova_armvm.nvram import record
+from nova_armvm.nvram import seed
+from nova_armvm.nvram import store as nvram_store
+from nova_armvm.nvram import volume
+from nova_armvm.profile import guest_xml
+from nova_armvm.profile import properties
+from nova_armvm.virt import background
+from nova_armvm.virt import host_volumes
+from nova_armvm.virt import lifecycle
+from nova_armvm.virt import start
+
+LOG = logging.getLogger(__name__)
+
+_ARM = (fields.Architecture.AARCH64, fields.Architecture.ARMV7)
+_IMAGE_KEY = 'image_'
+_NVRAM_KEY = _IMAGE_KEY + properties.NVRAM.image_name
+_PERSISTENT, _VOLATILE = properties.NVRAM.allowed
+
+#: Trying again on another host cannot help against these.
+_HOPELESS = (exception.StoreQuotaExceeded, exception.StoreUnreachable,
+             exception.StoreVolumeFailed, exception.StoreVolumeTimeout,
+             exception.StoreVolumeAmbiguous, exception.PropertyUnknown,
+             exception.PropertyInvalid, exception.PropertyConflict,
+             exception.PropertyUnmet)
+
+
+class Guests:
+    """State of the driver beyond Nova's: stores and builds in progress."""
+
+    def __init__(self, driver, conf: cfg.ConfigOpts) -> None:
+        """Read the options and prepare.
+
+        :param driver: the compute driver, initialised.
+        :param conf: nova.conf.
+        """
+        own = os.path.join(conf.state_path, 'armvm')
+        self._conf = conf
+        self._stores = nvram_store.Stores(
+            volume.StoreVolumes(
+                conf.host, conf.armvm.nvram_volume_type,
+                volume.Patience(
+                    limit=(conf.block_device_allocate_retries *
+                           conf.block_device_allocate_retries_interval),
+                    interval=conf.block_device_allocate_retries_interval)),
+            host_volumes.LibvirtHostVolumes(driver),
+            record.HostRecords(os.path.join(own, 'stores')),
+            seed.SeedBuilder(os.path.join(own, 'seeds')))
+        self._starter = start.Starter(
+            driver._host, self._stores,
+            lambda: firmware.load_descriptors(
+                conf.armvm.firmware_descriptor_dirs))
+        self._provisions: dict[str, background.Background] = {}
+        self._resets: set[str] = set()
+
+    # What a guest is
+
+    def has_store(self, instance: objects.Instance) -> bool:
+        """Tell whether an instance is on record with persistent variables."""
+        return (instance.system_metadata.get(_NVRAM_KEY) == _PERSISTENT and
+                _is_arm(instance.image_meta))
+
+    def _owner(self, instance: objects.Instance) -> volume.Owner:
+        zone = None
+        if not self._conf.cinder.cross_az_attach:
+            zone = instance.availability_zone
+        return volume.Owner(instance.uuid, instance.project_id, zone,
+                            instance)
+
+    def _record(self, instance: objects.Instance,
+                image_meta: objects.ImageMeta) -> None:
+        """Decide where variables live and keep that with the instance.
+
+        Kept under an image property's key, as Nova keeps hw_machine_type:
+        every other key of system_metadata is copied into each snapshot.
+        """
+        given = {key.removeprefix(_IMAGE_KEY): value
+                 for key, value in instance.system_metadata.items()
+                 if key.startswith(_IMAGE_KEY)}
+        wanted = instance.flavor.extra_specs
+        properties.check_names(given, wanted)
+        decided = properties.resolve(properties.NVRAM, given, wanted,
+                                     self._conf.armvm.nvram_default)
+        if decided == _PERSISTENT and not _has_flash(image_meta):
+            decided = properties.resolve(properties.NVRAM, given, wanted,
+                                         _VOLATILE)
+            if decided == _PERSISTENT:
+                raise exception.PropertyUnmet(
+                    name=properties.NVRAM.image_name, value=decided,
+                    reason='the image has no UEFI firmware with variables')
+        instance.system_metadata[_NVRAM_KEY] = decided
+        instance.save()
+
+    # First boot, rebuild, unshelve, evacuation
+
+    @contextlib.contextmanager
+    def spawning(self, instance: objects.Instance,
+                 image_meta: objects.ImageMeta) -> Iterator[None]:
+        """Make an instance's store beside Nova's own work in spawn().
+
+        When this ends nothing is under way any more, so that the destroy()
+        that follows a failure finds everything.
+        """
+        if not _is_arm(image_meta):
+            yield
+            return
+        with _fit_for_fault(instance):
+            try:
+                self._begin(instance, image_meta)
+                yield
+            finally:
+                work = self._provisions.pop(instance.uuid, None)
+                if work is not None:
+                    work.wait()
+                self._resets.discard(instance.uuid)
+
+    def _begin(self, instance: objects.Instance,
+               image_meta: objects.ImageMeta) -> None:
+        here = instance.host == self._conf.host
+        if not lifecycle.begins_afresh(
+                vm_state=instance.vm_state, task_state=instance.task_state,
+                on_this_host=here):
+            return
+        self._record(instance, image_meta)
+        owner = self._owner(instance)
+        if lifecycle.rebuilds(task_state=instance.task_state,
+                              on_this_host=here):
+            self._resets.add(instance.uuid)
+            if not self.has_store(instance):
+                self._delete(owner)
+        if self.has_store(instance):
+            self._provisions[instance.uuid] = background.Background(
+                f'armvm-{instance.uuid}',
+                lambda: self._provide(owner, may_create=True))
+
+    def _provide(self, owner: volume.Owner,
+                 may_create: bool) -> nvram_store.ConnectedStore:
+        with lockutils.lock(f'armvm-nvram-{owner.uuid}'):
+            return self._stores.provide(owner, may_create)
+
+    # Every start
+
+    @contextlib.contextmanager
+    def starting(self, instance: objects.Instance,
+                 xml: str) -> Iterator[start.Form | None]:
+        """Give the form in which a guest is defined, None for Nova's own."""
+        if not (guest_xml.is_arm(xml) and self.has_store(instance)):
+            yield None
+            return
+        if instance.task_state == task_states.RESCUING:
+            # The rescue system gets a store of its own, a plain file.
+            self._starter.discard_scratch(guest_xml.without_nvram(xml))
+            yield None
+            return
+        if not guest_xml.has_variable_flash(xml):
+            raise exception.PropertyUnmet(
+                name=properties.NVRAM.image_name, value=_PERSISTENT,
+                reason='the server has no UEFI firmware with variables')
+        work = self._provisions.get(instance.uuid)
+        if work is not None:
+            connected = work.result()
+        else:
+            connected = self._provide(self._owner(instance),
+                                      may_create=False)
+        if instance.task_state == task_states.UNRESCUING:
+            self._starter.discard_scratch(guest_xml.without_nvram(xml))
+        with lockutils.lock(f'armvm-nvram-{instance.uuid}'):
+            if instance.task_state == task_states.RESUMING:
+                yield self._starter.resumed_form(xml, connected)
+            else:
+                yield self._starter.form(xml, connected,
+                                         instance.uuid in self._resets)
+
+    def launched(self, guest, form: start.Form, resume: bool) -> None:
+        """Leave the boot order to a guest that was started paused."""
+        self._starter.launched(guest, form, resume)
+
+    # The end
+
+    def ending(self, instance: objects.Instance,
+               destroy_disks: bool) -> lifecycle.Ending:
+        """Judge a destroy() before it is carried out."""
+        if not self.has_store(instance):
+            return lifecycle.Ending.NONE
+        return lifecycle.ending(
+            deleted=bool(instance.deleted), vm_state=instance.vm_state,
+            task_state=instance.task_state,
+            on_this_host=instance.host == self._conf.host,
+            destroy_disks=destroy_disks)
+
+    def ended(self, instance: objects.Instance,
+              ending: lifecycle.Ending) -> None:
+        """Remove the store of an instance that is no more.
+
+        :raises StoreError: after a failed build; Nova then tries no other
+            host, where the left-over would be in the way.
+        """
+        if ending is lifecycle.Ending.NONE:
+            return
+        try:
+            self._delete(self._owner(instance))
+        except exception.StoreError as error:
+            LOG.warning('The volume with the UEFI variables could not be '
+                        'deleted now and will be tried again: %s', error,
+                        instance=instance)
+            if ending is lifecycle.Ending.NEVER_RAN:
+                raise
+
+    def _delete(self, owner: volume.Owner) -> None:
+        with lockutils.lock(f'armvm-nvram-{owner.uuid}'):
+            self._stores.delete(owner)
+
+    def retry_deletions(self) -> None:
+        """Delete the stores that were in the way of Cinder before.
+
+        Only those of instances that are gone or never ran, asked again: an
+        operator may have brought one back.
+        """
+        admin = nova_context.get_admin_context(read_deleted='yes')
+        for owner in self._stores.pending_deletions():
+            try:
+                instance = objects.Instance.get_by_uuid(admin, owner.uuid)
+            except nova_exception.InstanceNotFound:
+                # Not conclusive: it may live in another cell.
+                continue
+            if not (instance.deleted or instance.launched_at is None or
+                    instance.vm_state == vm_states.DELETED):
+                self._stores.keep(owner)
+                continue
+            try:
+                self._delete(self._owner(instance))
+            except exception.StoreError as error:
+                LOG.warning('The volume with the UEFI variables still cannot '
+                            'be deleted: %s', error, instance=instance)
+
+
+def _is_arm(image_meta: objects.ImageMeta) -> bool:
+    emulated = image_meta.properties.get('hw_emulation_architecture')
+    return (emulated or libvirt_utils.get_arch(image_meta)) in _ARM
+
+
+def _has_flash(image_meta: objects.ImageMeta) -> bool:
+    wanted = image_meta.properties
+    return (wanted.get('hw_firmware_type') != fields.FirmwareType.BIOS and
+            not wanted.get('hw_firmware_stateless'))
+
+
+@contextlib.contextmanager
+def _fit_for_fault(instance: objects.Instance) -> Iterator[None]:
+    """Make of what fails in spawn() what a tenant may read.
+
+    Nova tells a tenant the text of whatever was raised; libvirt's texts name
+    paths. What no other host could do better ends the build at once, so that
+    its reason, and not "no more hosts", is the server's fault.
+    """
+    try:
+        yield
+    # Through Nova's name for it: tests of Nova replace the module there.
+    except libvirt_driver.libvirt.libvirtError as error:
+        LOG.exception('libvirt refused the guest', instance=instance)
+        raise exception.GuestRefused() from error
+    except _HOPELESS as error:
+        if instance.vm_state != vm_states.BUILDING:
+            raise
+        raise nova_exception.BuildAbortException(
+            instance_uuid=instance.uuid,
+            reason=error.format_message()) from error

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is added to Nova's libvirt driver, method by method.
+
+Each method decides, calls Nova's and acts; the work is in Guests.
+"""
+import typing as ty
+
+from oslo_config import cfg
+
+from nova_armvm import conf
+from nova_armvm.profile import guest_xml
+from nova_armvm.virt import guests
+from nova_armvm.virt import preflight
+
+CONF = cfg.CONF
+conf.register_opts(CONF)
+
+
+class ArmVMMixin:
+    """Keeps the UEFI variables of ARM guests on Cinder volumes.
+
+    Stands before nova.virt.libvirt.driver.LibvirtDriver in the order of
+    base classes. A guest that is not an ARM machine, or whose variables are
+    volatile by request, is left to that driver untouched.
+    """
+
+    def init_host(self, host: str) -> None:
+        # Nova: once, when nova-compute starts, before it looks at any
+        # instance. Added: the service does not start on a host that could
+        # not keep a guest's variables.
+        super().init_host(host)
+        preflight.check(CONF, self._host)
+        self._armvm_guests = guests.Guests(self, CONF)
+
+    def spawn(self, context, instance, image_meta, *args: ty.Any,
+              **kwargs: ty.Any) -> None:
+        # Nova: first boot, rebuild, unshelve and (on the new host)
+        # evacuation. Added: the volume is made beside Nova's image work, and
+        # what fails is told in words that are fit for the server's fault.
+        with self._armvm_guests.spawning(instance, image_meta):
+            super().spawn(context, instance, image_meta, *args, **kwargs)
+
+    def _create_guest(self, context, xml: str, instance, power_on=True,
+                      pause=False, post_xml_callback=None):
+        # Nova: wherever a guest is defined to be started (spawn, start, hard
+        # reboot, resume, rescue, unrescue, the end of a migration), inside
+        # the part that Nova cleans up after. Added: the guest's store.
+        with self._armvm_guests.starting(instance, xml) as form:
+            if form is None:
+                return super()._create_guest(
+                    context, xml, instance, power_on=power_on, pause=pause,
+                    post_xml_callback=post_xml_callback)
+            launched = power_on or pause
+            guest = super()._create_guest(
+                context, form.xml, instance, power_on=power_on,
+                pause=pause or (launched and form.offers_order),
+                post_xml_callback=post_xml_callback)
+            if launched and form.offers_order:
+                self._armvm_guests.launched(guest, form, resume=not pause)
+            return guest
+
+    def _get_existing_guest_config(self, instance):
+        # Nova 33 and later: hard reboot, rescue and revert of a resize copy
+        # the firmware from the old domain. Added: our store is kept out of
+        # the copy, which knows plain files only (it would copy the white
+        # space inside the element and fail on the missing template).
+        config = super()._get_existing_guest_config(instance)
+        if config is not None and self._armvm_guests.has_store(instance):
+            config.os_nvram = None
+            config.os_nvram_template = None
+        return config
+
+    def _delete_guest_configuration(self, guest, keep_vtpm, keep_nvram):
+        # Nova: every undefine. Added: libvirt is never told to delete the
+        # flash of a guest whose flash is a volume; it would unlink the
+        # device node.
+        super()._delete_guest_configuration(
+            guest, keep_vtpm=keep_vtpm,
+            keep_nvram=keep_nvram or guest_xml.has_store_of_ours(
+                guest.get_xml_desc()))
+
+    def destroy(self, context, instance, network_info, block_device_info=None,
+                destroy_disks=True, destroy_secrets=True) -> None:
+        # Nova: delete, but also hard reboot, rebuild, shelve, revert, clean-
+        # up after a failed build or an evacuation. Added: where it is the
+        # end of the instance, the store goes after everything else has.
+        ending = self._armvm_guests.ending(instance, destroy_disks)
+        super().destroy(context, instance, network_info,
+                        block_device_info=block_device_info,
+                        destroy_disks=destroy_disks,
+                        destroy_secrets=destroy_secrets)
+        self._armvm_guests.ended(instance, ending)
+
+    def get_available_resource(self, nodename: str) -> dict:
+        # Nova: periodically, about once a minute. Added: stores that Cinder
+        # could not delete with their instances are tried again.
+        self._armvm_guests.retry_deletions()
+        return super().get_available_resource(nodename)

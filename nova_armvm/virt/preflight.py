@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the compute service checks before it starts.
+
+Each check returns what is wrong and how to mend it, so that an operator
+finds everything in one message and not one thing a restart.
+"""
+from collections.abc import Iterator
+import os
+import shutil
+import typing as ty
+
+from cinderclient import exceptions as cinder_errors
+from keystoneauth1 import exceptions as keystone_errors
+from nova import context as nova_context
+from nova import exception as nova_exception
+from nova.virt.libvirt import host as libvirt_host
+from nova.volume import cinder
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import importutils
+from oslo_utils import strutils
+
+from nova_armvm import exception
+from nova_armvm.nvram import firmware
+
+LOG = logging.getLogger(__name__)
+
+#: The first with a format on <nvram>.
+MIN_LIBVIRT = (9, 2, 0)
+
+#: Storage protocols, as Cinder's pools report them, that need librbd here.
+_RBD_PROTOCOLS = ('ceph', 'rbd')
+
+
+def check(conf: cfg.ConfigOpts, host: libvirt_host.Host) -> None:
+    """Refuse to start on a host that could not keep a guest's variables.
+
+    Cinder being away is no reason to refuse: this host also runs guests that
+    do not need it, and it may come later.
+
+    :raises HostNotReady: with every problem and its remedy.
+    """
+    problems = [*_configuration(conf), *_software(host), *_firmware(conf)]
+    if not problems:
+        problems = list(_cinder(conf))
+    if problems:
+        raise exception.HostNotReady(problems=' '.join(
+            f'({number}) {problem}'
+            for number, problem in enumerate(problems, 1)))
+
+
+def _configuration(conf: cfg.ConfigOpts) -> Iterator[str]:
+    if not conf.cinder.auth_type:
+        yield ('[cinder] auth_type is not set: give the credentials '
+               '(auth_type, auth_url, username, password, project_name, ...) '
+               'of the project that shall own the volumes.')
+    if not conf.service_user.send_service_user_token:
+        yield ('[service_user] send_service_user_token is off: switch it on '
+               'and give the credentials of a user with the role "service", '
+               'or volumes cannot be detached while the Nova API is away.')
+
+
+def _software(host: libvirt_host.Host) -> Iterator[str]:
+    if not host.has_min_version(MIN_LIBVIRT):
+        yield ('libvirt is older than %d.%d.%d, which cannot keep variables '
+               'on a volume: install a newer one.' % MIN_LIBVIRT)
+    if shutil.which('qemu-img') is None:
+        yield 'qemu-img is not installed: install QEMU\'s tools (qemu-utils).'
+
+
+def _firmware(conf: cfg.ConfigOpts) -> Iterator[str]:
+    directories = conf.armvm.firmware_descriptor_dirs
+    usable = [
+        descriptor for descriptor in firmware.load_descriptors(directories)
+        if 'aarch64' in descriptor.architectures and
+        os.path.exists(descriptor.loader) and
+        os.path.exists(descriptor.template)]
+    if not usable:
+        yield ('No firmware for aarch64 with a variable template is '
+               'described in %s: install one (qemu-efi-aarch64, '
+               'edk2-aarch64) or correct [armvm] firmware_descriptor_dirs.'
+               % ', '.join(directories))
+
+
+def _cinder(conf: cfg.ConfigOpts) -> Iterator[str]:
+    wanted = conf.armvm.nvram_volume_type
+    try:
+        client = cinder.cinderclient(nova_context.get_admin_context())
+        found = _volume_type(client, wanted)
+        if found is None:
+            yield (f'[armvm] nvram_volume_type "{wanted}" is unknown to '
+                   'Cinder, or private without access for the project of '
+                   '[cinder]: create it or grant the access.')
+            return
+        yield from _type_problems(client, found)
+        yield from _bindings(client, found)
+    except (keystone_errors.Unauthorized, cinder_errors.Unauthorized,
+            cinder_errors.Forbidden, keystone_errors.Forbidden,
+            nova_exception.Unauthorized) as error:
+        LOG.error('Cinder or Keystone refused the credentials of [cinder]: '
+                  '%s', error)
+        yield ('The credentials of [cinder] were refused: correct them; the '
+               'user needs the roles "admin" and "service" in its project.')
+    except (cinder_errors.ClientException, keystone_errors.ClientException,
+            nova_exception.CinderConnectionFailed) as error:
+        LOG.warning('Cinder cannot be asked about the volume type of UEFI '
+                    'variables now; going on. Servers that need it will '
+                    'fail to start until it is back: %s', error)
+
+
+def _volume_type(client: ty.Any, wanted: str | None) -> ty.Any:
+    if wanted is None:
+        return client.volume_types.default()
+    # Admins are shown private types without access as well.
+    for found in client.volume_types.list(
+            search_opts={'is_public': None}):
+        if wanted in (found.name, found.id):
+            return found if _may_use(client, found) else None
+    return None
+
+
+def _may_use(client: ty.Any, found: ty.Any) -> bool:
+    if found.is_public:
+        return True
+    project = client.client.get_project_id()
+    return any(access.project_id == project
+               for access in client.volume_type_access.list(found.id))
+
+
+def _type_problems(client: ty.Any, found: ty.Any) -> Iterator[str]:
+    try:
+        encryption = client.volume_encryption_types.get(found.id)
+    except cinder_errors.NotFound:
+        encryption = None
+    if getattr(encryption, 'encryption_id', None):
+        yield (f'The volume type "{found.name}" is encrypted, which flash '
+               'cannot be: choose another as [armvm] nvram_volume_type.')
+    multiattach = found.extra_specs.get('multiattach', '')
+    if strutils.bool_from_string(multiattach.replace('<is>', '').strip()):
+        yield (f'The volume type "{found.name}" is multi-attach, so two '
+               'hosts could write one store: choose another as [armvm] '
+               'nvram_volume_type.')
+
+
+def _bindings(client: ty.Any, found: ty.Any) -> Iterator[str]:
+    backend = found.extra_specs.get('volume_backend_name')
+    protocols = {
+        getattr(pool, 'storage_protocol', None)
+        for pool in client.pools.list(detailed=True)
+        if backend in (None, getattr(pool, 'volume_backend_name', None))}
+    flat = {name for protocol in protocols for name in (
+        protocol if isinstance(protocol, list) else [protocol])}
+    if flat.isdisjoint(_RBD_PROTOCOLS):
+        return
+    for module in ('rados', 'rbd'):
+        if importutils.try_import(module) is None:
+            yield (f'The Python module "{module}" is missing, which the '
+                   f'volume type "{found.name}" needs: install it '
+                   f'(python3-{module}) where nova-compute runs.')

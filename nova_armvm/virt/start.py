@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the guest that Nova describes to the one that is started."""
+from collections.abc import Callable
+import dataclasses
+
+from nova.virt.libvirt import guest as libvirt_guest
+from nova.virt.libvirt import host as libvirt_host
+
+from nova_armvm import exception
+from nova_armvm.nvram import boot_options
+from nova_armvm.nvram import firmware
+from nova_armvm.nvram import store as nvram_store
+from nova_armvm.profile import guest_xml
+from nova_armvm.virt import boot_order
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How a guest is defined.
+
+    :ivar xml: what it is started from.
+    :ivar lasting_xml: what it is defined as from then on, also for a soft
+        reboot, which starts it without Nova describing it again.
+    :ivar offers_order: Nova's boot order is in ``xml`` and has to be
+        withdrawn once QEMU has it.
+    """
+
+    xml: str
+    lasting_xml: str
+    offers_order: bool
+
+
+class Starter:
+    """Gives a guest its store, the firmware it fits and its boot order."""
+
+    def __init__(self, host: libvirt_host.Host, stores: nvram_store.Stores,
+                 descriptors: Callable[[], tuple[firmware.Descriptor, ...]]
+                 ) -> None:
+        """Prepare.
+
+        :param host: libvirt on this host.
+        :param stores: of the instances here.
+        :param descriptors: returns the firmware of this host, as of now.
+        """
+        self._host = host
+        self._stores = stores
+        self._descriptors = descriptors
+
+    def form(self, xml: str, store: nvram_store.ConnectedStore,
+             reset: bool) -> Form:
+        """Make the guest's definition, and the store if it is new.
+
+        Defines the domain, as starting it would, to learn what libvirt makes
+        of it; Nova's clean-up covers a failure from there on.
+
+        :param xml: the guest as Nova describes it.
+        :param store: of this guest, connected.
+        :param reset: begin again with the firmware's template.
+        :raises ArmVMError: the store or the firmware does not allow it.
+        :raises libvirt.libvirtError: libvirt refused the domain.
+        """
+        chosen: list[str] = []
+
+        def template() -> tuple[firmware.Descriptor, bool]:
+            # libvirt names a template only for a store that is a plain file.
+            # The domain is never started in this form.
+            chosen.append(self._defined(guest_xml.without_nvram(xml)))
+            return self._firmware_of(chosen[0])
+
+        content = self._stores.content(store, reset, template)
+        if chosen:
+            xml = guest_xml.with_firmware_of(xml, chosen[0])
+        return self._form_for(
+            guest_xml.with_nvram(xml, self._stores.source(store)), store,
+            content)
+
+    def resumed_form(self, xml: str,
+                     store: nvram_store.ConnectedStore) -> Form:
+        """Make the definition of a guest that wakes from its saved memory.
+
+        It goes on where it was: neither firmware nor boot order matter.
+        """
+        xml = guest_xml.with_nvram(xml, self._stores.source(store))
+        return Form(xml, xml, False)
+
+    def _form_for(self, xml: str, store: nvram_store.ConnectedStore,
+                  content: nvram_store.Content) -> Form:
+        defined = self._defined(xml)
+        if not content.made_for:
+            self._stores.check_fits(store, content,
+                                    *self._firmware_of(defined))
+        last_offered = boot_order.from_text(
+            store.volume.metadata.get(nvram_store.OFFERED_KEY, ''))
+        lasting = guest_xml.with_guest_boot_order(xml)
+        facts = dict(content.made_for)
+        offered = guest_xml.offered_boot_paths(defined)
+        offers = bool(offered) and not boot_options.guest_owns_boot_order(
+            content.variables, last_offered)
+        if offers:
+            facts[nvram_store.OFFERED_KEY] = boot_order.to_text(offered)
+        if facts:
+            self._stores.note(store, facts)
+        return Form(xml if offers else lasting, lasting, offers)
+
+    def _defined(self, xml: str) -> str:
+        guest = self._host.write_instance_config(xml)
+        return guest.get_xml_desc(dump_inactive=True)
+
+    def _firmware_of(self, xml: str) -> tuple[firmware.Descriptor, bool]:
+        selected = guest_xml.selected_firmware(xml)
+        if selected is None:
+            raise exception.FirmwareUnknown()
+        return (firmware.descriptor_of(selected, self._descriptors()),
+                selected.secure_boot)
+
+    def launched(self, guest: libvirt_guest.Guest, form: Form,
+                 resume: bool) -> None:
+        """Leave the boot order to a guest that was started paused.
+
+        :param guest: started from ``form.xml``, no instruction run yet.
+        :param form: must offer an order.
+        :param resume: let it run.
+        """
+        try:
+            boot_order.withdraw(guest)
+            self._host.write_instance_config(form.lasting_xml)
+            if resume:
+                guest.resume()
+        except Exception:
+            # It would run with a boot order that destroys its own.
+            guest.poweroff()
+            raise
+
+    def discard_scratch(self, xml: str) -> None:
+        """Make sure that a rescue begins with an empty store.
+
+        libvirt keeps the file of an earlier rescue and would use it again.
+
+        :param xml: of the guest to be started, without a store of ours.
+        """
+        guest = self._host.write_instance_config(xml)
+        guest.delete_configuration(keep_vtpm=True, keep_nvram=False)

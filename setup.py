@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds with pbr; adds nova_armvm.pth beside the package.
+
+The line in that file makes ``nova.virt.armvm`` importable wherever Nova
+itself is installed (see nova_armvm.shim_finder).
+"""
+import os
+
+import setuptools
+from setuptools.command import build_py
+from setuptools.command import editable_wheel
+
+PTH = 'nova_armvm.pth'
+
+
+class BuildWithPth(build_py.build_py):
+    """Puts the .pth file into the root of the wheel."""
+
+    def run(self):
+        super().run()
+        if not getattr(self, 'editable_mode', False):
+            self.copy_file(PTH, os.path.join(self.build_lib, PTH))
+
+    def get_outputs(self, *args, **kwargs):
+        return [*super().get_outputs(*args, **kwargs),
+                os.path.join(self.build_lib, PTH)]
+
+
+class EditableWithPth(editable_wheel.editable_wheel):
+    """Puts the .pth file into the root of an editable wheel."""
+
+    def _select_strategy(self, *args, **kwargs):
+        strategy = super()._select_strategy(*args, **kwargs)
+        original = strategy.__call__
+
+        class WithPth(type(strategy)):
+            def __call__(self, wheel, files, mapping):
+                original(wheel, files, mapping)
+                with open(PTH) as stream:
+                    wheel.writestr(PTH, stream.read())
+
+        strategy.__class__ = WithPth
+        return strategy
+
+
+setuptools.setup(
+    setup_requires=['pbr>=6.0'], pbr=True,
+    cmdclass={'build_py': BuildWithPth, 'editable_wheel': EditableWithPth})

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+import unittest
+
+from nova_armvm.virt import lifecycle
+
+Ending = lifecycle.Ending
+
+
+class EndingTest(unittest.TestCase):
+    """Every caller of destroy() in Nova 32 to 34."""
+
+    def judge(self, vm_state, task_state, deleted=False, here=True,
+              disks=True):
+        return lifecycle.ending(
+            deleted=deleted, vm_state=vm_state, task_state=task_state,
+            on_this_host=here, destroy_disks=disks)
+
+    def test_delete_ends_the_store_in_any_state(self):
+        for vm_state in ('active', 'stopped', 'error', 'building', 'paused',
+                         'suspended', 'rescued', 'shelved', 'soft-delete'):
+            with self.subTest(vm_state):
+                self.assertIs(Ending.DELETED,
+                              self.judge(vm_state, 'deleting'))
+
+    def test_reclaim_of_a_soft_deleted_server_ends_the_store(self):
+        self.assertIs(Ending.DELETED, self.judge('soft-delete', None))
+
+    def test_reap_of_a_deleted_server_ends_the_store_on_any_host(self):
+        for here in (True, False):
+            self.assertIs(Ending.DELETED, self.judge(
+                'active', None, deleted=True, here=here))
+
+    def test_failed_first_build_takes_back_the_store(self):
+        self.assertIs(Ending.NEVER_RAN, self.judge('building', 'spawning'))
+
+    def test_rebuild_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge('active', 'rebuilding'))
+
+    def test_shelve_offload_keeps_the_store(self):
+        for task_state in ('shelving', 'shelving_offloading'):
+            self.assertIs(Ending.NONE, self.judge('shelved', task_state))
+
+    def test_revert_of_a_resize_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge('resized', 'resize_reverting'))
+
+    def test_hard_reboot_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge(
+            'active', 'reboot_started_hard', disks=False))
+
+    def test_hard_reboot_of_a_server_being_deleted_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge(
+            'active', 'deleting', disks=False))
+
+    def test_returning_source_of_an_evacuation_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge('active', None, here=False))
+
+    def test_old_host_of_a_server_being_deleted_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge('resized', 'deleting',
+                                              here=False))
+
+    def test_rolled_back_live_migration_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge('active', 'migrating',
+                                              here=False))
+
+    def test_failed_unshelve_keeps_the_store(self):
+        self.assertIs(Ending.NONE, self.judge('shelved_offloaded',
+                                              'spawning'))
+
+
+class BeginsAfreshTest(unittest.TestCase):
+
+    def begins(self, vm_state, task_state, here=True):
+        return lifecycle.begins_afresh(
+            vm_state=vm_state, task_state=task_state, on_this_host=here)
+
+    def test_first_boot_begins_afresh(self):
+        self.assertTrue(self.begins('building', 'spawning'))
+
+    def test_rebuild_begins_afresh(self):
+        self.assertTrue(self.begins('active', 'rebuild_spawning'))
+
+    def test_evacuation_does_not(self):
+        self.assertFalse(self.begins('active', 'rebuild_spawning',
+                                     here=False))
+
+    def test_unshelve_does_not(self):
+        self.assertFalse(self.begins('shelved_offloaded', 'spawning'))

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the sandbox keeps things, and on which ports its parts listen."""
+import dataclasses
+import json
+import os
+import pathlib
+import secrets
+import uuid
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+STATE = pathlib.Path(os.environ.get('ARMVM_SANDBOX',
+                                    '/var/lib/armvm-sandbox'))
+VENV = STATE / 'venv'
+BIN = VENV / 'bin'
+LOGS = STATE / 'logs'
+RUN = STATE / 'run'
+ETC = STATE / 'etc'
+CEPH_ETC = ETC / 'ceph'
+
+ADDRESS = '127.0.0.1'
+REGION = 'sandbox'
+
+PORTS = {
+    'mariadb': 23306,
+    'rabbitmq': 25672,
+    'rabbitmq-dist': 25673,
+    'epmd': 24369,
+    'memcached': 21211,
+    'ceph-mon-v2': 23300,
+    'ceph-mon-v1': 26789,
+    'keystone': 25000,
+    'glance': 29292,
+    'placement': 28778,
+    'neutron': 29696,
+    'cinder': 28776,
+    'nova': 28774,
+}
+
+VOLUME_TYPE = 'armvm-nvram'
+BACKEND = 'ceph'
+POOL = 'volumes'
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A compute host: own libvirtd and nova-compute in own namespaces.
+
+    :ivar name: host name in its UTS namespace, and ``host`` of nova.conf.
+    :ivar driver: value of ``compute_driver``.
+    :ivar zone: availability zone in which it is the only host.
+    """
+
+    name: str
+    driver: str
+    zone: str
+
+    @property
+    def directory(self) -> pathlib.Path:
+        return STATE / 'hosts' / self.name
+
+    @property
+    def state_path(self) -> pathlib.Path:
+        return self.directory / 'nova'
+
+
+ARMVM = Host('armvm-1', 'libvirt.LibvirtDriver', 'armvm')
+STOCK = Host('stock-1', 'libvirt.LibvirtDriver', 'stock')
+HOSTS = (ARMVM, STOCK)
+
+
+def url(service: str, path: str = '') -> str:
+    """Return the address of a service of ours."""
+    return f'http://{ADDRESS}:{PORTS[service]}{path}'
+
+
+def credentials() -> dict[str, str]:
+    """Return this sandbox's secrets and ids, made at the first call.
+
+    :returns: ``password`` for everything, ``ceph_fsid`` and ``ceph_secret``
+        (the uuid of libvirt's secret).
+    """
+    path = STATE / 'credentials.json'
+    if not path.exists():
+        STATE.mkdir(parents=True, exist_ok=True)
+        made = {'password': secrets.token_hex(12),
+                'ceph_fsid': str(uuid.uuid4()),
+                'ceph_secret': str(uuid.uuid4())}
+        with open(path, 'x', opener=lambda name, flags: os.open(
+                name, flags, 0o600)) as stream:
+            json.dump(made, stream)
+    return json.loads(path.read_text())

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wait until the compute hosts can be scheduled to. Runs in the venv."""
+from tools.sandbox import config
+from tools.sandbox import process
+from tools.sandbox import resources
+from tools.sandbox import services
+
+_LIMIT = 120
+
+
+def _up(cloud) -> set[str]:
+    return {service.host for service in cloud.compute.services()
+            if service.binary == 'nova-compute' and service.state == 'up'}
+
+
+def main() -> None:
+    """Wait for the services, map the hosts, make their zones."""
+    cloud = resources.connect()
+    wanted = {host.name for host in config.HOSTS}
+    logs = config.LOGS / f'{config.ARMVM.name}-nova-compute.log'
+    process.wait_for(lambda: wanted <= _up(cloud), _LIMIT,
+                     'nova-compute on all hosts', logs, pause=0.5)
+    mapped = {hypervisor.hypervisor_hostname or hypervisor.name
+              for hypervisor in cloud.compute.hypervisors()}
+    if not wanted <= mapped:
+        services.discover_hosts()
+    resources.make_zones()
+
+
+if __name__ == '__main__':
+    main()
