@@ -14,16 +14,12 @@ PTH = 'nova_armvm.pth'
 
 
 class BuildWithPth(build_py.build_py):
-    """Puts the .pth file into the root of the wheel."""
+    """Puts the .pth file into the root of a wheel."""
 
     def run(self):
         super().run()
-        if not getattr(self, 'editable_mode', False):
+        if not self.editable_mode:
             self.copy_file(PTH, os.path.join(self.build_lib, PTH))
-
-    def get_outputs(self, *args, **kwargs):
-        return [*super().get_outputs(*args, **kwargs),
-                os.path.join(self.build_lib, PTH)]
 
 
 class EditableWithPth(editable_wheel.editable_wheel):
@@ -31,18 +27,25 @@ class EditableWithPth(editable_wheel.editable_wheel):
 
     def _select_strategy(self, *args, **kwargs):
         strategy = super()._select_strategy(*args, **kwargs)
-        original = strategy.__call__
 
         class WithPth(type(strategy)):
             def __call__(self, wheel, files, mapping):
-                original(wheel, files, mapping)
-                with open(PTH) as stream:
+                super().__call__(wheel, files, mapping)
+                with open(PTH, encoding='utf-8') as stream:
                     wheel.writestr(PTH, stream.read())
 
         strategy.__class__ = WithPth
         return strategy
 
 
-setuptools.setup(
-    setup_requires=['pbr>=6.0'], pbr=True,
-    cmdclass={'build_py': BuildWithPth, 'editable_wheel': EditableWithPth})
+class Distribution(setuptools.Distribution):
+    """Uses the two commands above; pbr replaces a ``cmdclass`` (pbr 7)."""
+
+    OWN = {'build_py': BuildWithPth, 'editable_wheel': EditableWithPth}
+
+    def get_command_class(self, command):
+        return self.OWN.get(command) or super().get_command_class(command)
+
+
+setuptools.setup(setup_requires=['pbr>=6.0'], pbr=True,
+                 distclass=Distribution)

@@ -44,11 +44,12 @@ def _in_venv(module: str, *arguments: str) -> None:
 
 def demo(arguments: argparse.Namespace) -> None:
     """Start everything and show what it is for."""
+    first = not config.VENV.exists()
     up(arguments)
     os.chdir(config.CHECKOUT)
     os.execve(config.BIN / 'python', [
         str(config.BIN / 'python'), '-m', 'tools.sandbox.demo',
-        '--since', str(progress.elapsed())],
+        '--since', str(progress.elapsed()), *(['--first'] if first else [])],
         {**os.environ, **infrastructure.path_environment()})
 
 

@@ -63,7 +63,7 @@ class Host:
         return self.directory / 'nova'
 
 
-ARMVM = Host('armvm-1', 'libvirt.LibvirtDriver', 'armvm')
+ARMVM = Host('armvm-1', 'armvm.ArmVMLibvirtDriver', 'armvm')
 STOCK = Host('stock-1', 'libvirt.LibvirtDriver', 'stock')
 HOSTS = (ARMVM, STOCK)
 

@@ -98,18 +98,20 @@ class ComputeHost:
             self._ready.unlink(missing_ok=True)
             init.start()
         init.wait_for(self._ready.exists)
-        for name, command in (
-                ('virtlogd', ('/usr/sbin/virtlogd',)),
-                ('libvirtd', ('/usr/sbin/libvirtd',))):
-            process.Daemon(
-                self._name(name), self.inside(*command),
-                {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
-                (self.host.directory / 'etc-libvirt' / 'libvirtd.conf',
-                 self.host.directory / 'etc-libvirt' / 'qemu.conf')).start()
-        process.wait_for(self._libvirt_answers, 60,
-                         f'libvirtd of {self.host.name}',
-                         config.LOGS / f'{self._name("libvirtd")}.log')
+        self._libvirt_daemon('virtlogd').start()
+        libvirtd = self._libvirt_daemon('libvirtd')
+        libvirtd.start()
+        libvirtd.wait_for(self._libvirt_answers)
         self._define_ceph_secret()
+
+    def _libvirt_daemon(self, name: str) -> process.Daemon:
+        etc = self.host.directory / 'etc-libvirt'
+        return process.Daemon(
+            self._name(name),
+            self.inside(f'/usr/sbin/{name}', '--pid-file',
+                        f'/run/libvirt/{name}.pid'),
+            {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
+            (etc / 'libvirtd.conf', etc / 'qemu.conf'))
 
     def _libvirt_answers(self) -> bool:
         return not subprocess.run(

@@ -17,6 +17,12 @@ def say(text: str) -> None:
         print(f'[{time.monotonic() - _STARTED:6.1f}s] {text}', flush=True)
 
 
+def begin(earlier: float) -> None:
+    """Count seconds that another process has spent before this one."""
+    global _STARTED
+    _STARTED = time.monotonic() - earlier
+
+
 def elapsed() -> float:
     """Return the seconds since the start."""
     return time.monotonic() - _STARTED

@@ -16,11 +16,14 @@ def _up(cloud) -> set[str]:
 def main() -> None:
     """Wait for the services, map the hosts, make their zones."""
     cloud = resources.connect()
+    # The first question after a start must not be for ports: Neutron 29
+    # fails it, because SQLAlchemy has not set up what it asks for.
+    list(cloud.network.networks())
     wanted = {host.name for host in config.HOSTS}
     logs = config.LOGS / f'{config.ARMVM.name}-nova-compute.log'
     process.wait_for(lambda: wanted <= _up(cloud), _LIMIT,
                      'nova-compute on all hosts', logs, pause=0.5)
-    mapped = {hypervisor.hypervisor_hostname or hypervisor.name
+    mapped = {hypervisor.name
               for hypervisor in cloud.compute.hypervisors()}
     if not wanted <= mapped:
         services.discover_hosts()

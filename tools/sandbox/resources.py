@@ -40,6 +40,8 @@ def make() -> None:
     cloud = connect()
     _identities(cloud)
     _catalog(cloud)
+    # A new session: the first had no catalog entries to work with.
+    cloud = connect()
     _volume_types(cloud)
     if cloud.compute.find_flavor(FLAVOR) is None:
         cloud.compute.create_flavor(name=FLAVOR, vcpus=1, ram=512, disk=1)
@@ -85,8 +87,6 @@ def _catalog(cloud) -> None:
 
 
 def _volume_types(cloud) -> None:
-    # A new session: the first had no catalog entry for Cinder yet.
-    cloud = connect()
     service = cloud.identity.find_project('service')
     if cloud.block_storage.find_type(config.VOLUME_TYPE) is None:
         made = cloud.block_storage.create_type(

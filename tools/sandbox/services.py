@@ -48,11 +48,13 @@ def start() -> None:
 
 
 def _environment(service: str) -> dict[str, str]:
+    """Say where the configuration is, in each service's own way."""
     directory = str(config.ETC / service)
     upper = service.upper()
-    return {**infrastructure.path_environment(),
-            f'OS_{upper}_CONFIG_DIR': directory,
-            f'OS_{upper}_CONFIG_FILES': f'{directory}/{service}.conf'}
+    where = ({f'OS_{upper}_CONFIG_FILES': f'{directory}/{service}.conf'}
+             if service in ('keystone', 'neutron') else
+             {f'OS_{upper}_CONFIG_DIR': directory})
+    return {**infrastructure.path_environment(), **where}
 
 
 def _api(name: str) -> process.Daemon:
@@ -63,7 +65,10 @@ def _api(name: str) -> process.Daemon:
         f'{module}:application', '--virtualenv', config.VENV,
         '--enable-threads', '--lazy-apps', '--master', '--need-app',
         '--die-on-term', '--processes', '1', '--threads', str(threads),
-        '--buffer-size', '65535', '--http-chunked-input', '--listen', '64',
+        '--buffer-size', '65535', '--http-chunked-input', '--http-raw-body',
+        # uWSGI closes each connection; clients that are not told so meet
+        # resets.
+        '--add-header', 'Connection: close', '--listen', '64',
         '--thunder-lock', '--disable-logging', '--procname-prefix',
         f'sandbox-{name} ']
     if name == 'cinder':

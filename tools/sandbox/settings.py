@@ -159,8 +159,6 @@ def nova() -> Sections:
     sections['cinder']['os_region_name'] = sections['cinder'].pop(
         'region_name')
     sections['service_user']['send_service_user_token'] = True
-    sections['wsgi'] = {
-        'api_paste_config': config.ETC / 'nova' / 'api-paste.ini'}
     sections['conductor'] = {'workers': 1}
     sections['scheduler'] = {'workers': 1}
     sections['vnc'] = {'enabled': False}

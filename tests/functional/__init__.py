@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's own services in one process, driven through the API.
+
+nova-compute runs native threads since Nova 34, so these tests do. Nova reads
+the variable when its own functional tests are imported.
+"""
+import os
+
+os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', 'true')
+
+import nova.tests.functional  # noqa: E402,F401

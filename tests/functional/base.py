@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova with our driver on ARM hosts, and a tenant who uses it."""
+import contextlib
+import os
+import sys
+import tempfile
+import uuid
+
+import fixtures
+from nova import conf as nova_conf
+from nova import context as nova_context
+from nova import objects
+from nova.tests import fixtures as nova_fixtures
+from nova.tests.fixtures import libvirt as fakelibvirt
+from nova.tests.functional.libvirt import base
+from oslo_concurrency import processutils
+
+from nova_armvm import conf as armvm_conf
+from nova_armvm.nvram import volume as store_volume
+from tests.fixtures import domain_xml
+from tests.fixtures import firmware
+from tests.fixtures import libvirt
+from tests.fixtures.cinder import blockstore
+from tests.fixtures.cinder import fixture as cinder_fixture
+from tests.fixtures.cinder import identity
+
+CONF = nova_conf.CONF
+armvm_conf.register_opts(CONF)
+
+ARM_IMAGE = {'hw_architecture': 'aarch64', 'hw_machine_type': 'virt',
+             'hw_firmware_type': 'uefi'}
+
+#: Near the end of the flash, where neither firmware nor our code looks.
+_NOTE_OFFSET = firmware.FLASH_SIZE - 8192
+
+
+class ArmServersTestCase(base.ServersTestBase):
+    """Servers on hosts with ``compute_driver = armvm.ArmVMLibvirtDriver``.
+
+    The tenant's requests carry a token of the tenant's project, the compute
+    services have only what is in [cinder] and [service_user].
+    """
+
+    api_major_version = 'v2.1'
+    microversion = 'latest'
+
+    #: Architecture of the hosts.
+    HOST_ARCHITECTURE = 'aarch64'
+
+    def setUp(self):
+        paste = os.path.join(sys.prefix, 'etc', 'nova', 'api-paste.ini')
+        if os.path.exists(paste):
+            # Where pip puts it; Nova's tests look in their source tree.
+            self.flags(api_paste_config=paste, group='wsgi')
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova.tests.fixtures.CinderFixture',
+            cinder_fixture.CinderFixture))
+        super().setUp()
+        self.useFixture(nova_fixtures.PrivsepFixture())
+        self._use_host_software()
+        self._use_tenant()
+        self.image = self.make_image(**ARM_IMAGE)
+
+    def _setup_compute_service(self):
+        self.flags(compute_driver='armvm.ArmVMLibvirtDriver')
+
+    def _use_host_software(self):
+        self.libvirt.mock_uname.return_value = fakelibvirt.os_uname(
+            'Linux', '', '6.1.0', '', self.HOST_ARCHITECTURE)
+        self.firmware = self.useFixture(firmware.FirmwareFixture())
+        self.flags(firmware_descriptor_dirs=[self.firmware.directory],
+                   group='armvm')
+        self.flags(block_device_allocate_retries=3,
+                   block_device_allocate_retries_interval=1)
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_armvm.virt.boot_order.libvirt_qemu', libvirt.LibvirtQemu))
+        # As when the images of a server were really made, so that failures
+        # are cleaned up as in real life.
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova.virt.libvirt.LibvirtDriver._create_image',
+            lambda *_unused, **_unused_too: (True, True)))
+
+    def _use_tenant(self):
+        project = self.api_fixture.project_id
+        tenant = self.cinder.identity.add(identity.Account(
+            'tenant', 'password-of-tenant', project, 'tenants', ('member',)))
+        operator = self.cinder.identity.add(identity.Account(
+            'operator', 'password-of-operator',
+            cinder_fixture.SERVICE_PROJECT, 'service', ('admin',)))
+        tokens = {
+            project: self.cinder.identity.issue(tenant),
+            cinder_fixture.SERVICE_PROJECT: self.cinder.identity.issue(
+                operator)}
+        stubbed = self._create_context_of_request
+
+        def create_context(environ, **given):
+            context = stubbed(environ, **given)
+            context.auth_token = tokens[context.project_id]
+            context.service_catalog = identity.catalogue_of_a_request()
+            return context
+
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova.api.auth.NovaKeystoneContext._create_context',
+            create_context))
+
+    @staticmethod
+    def _create_context_of_request(environ, **given):
+        return nova_context.RequestContext(
+            environ['HTTP_X_AUTH_USER'], environ['HTTP_X_AUTH_PROJECT_ID'],
+            is_admin=environ['HTTP_X_AUTH_USER'] == 'admin',
+            roles=environ['HTTP_X_ROLES'].split(','), **given)
+
+    # Hosts
+
+    def _get_connection(self, host_info=None, *_unused, hostname=None,
+                        **_unused_too):
+        return libvirt.Connection(
+            'qemu:///system', firmware=self.firmware,
+            nvram_directory=self.useFixture(fixtures.TempDir()).path,
+            hostname=hostname, host_info=host_info or fakelibvirt.HostInfo(
+                cpu_nodes=1, cpu_sockets=1, cpu_cores=4, cpu_threads=1))
+
+    def start_compute(self, hostname='compute1', *args, **kwargs):
+        """Start nova-compute on a host with a disk of its own."""
+        self.flags(state_path=self._state_path(hostname))
+        super().start_compute(hostname, *args, **kwargs)
+        driver = self.computes[hostname].driver
+        connector = driver.get_volume_connector
+        # All services of this process share one configuration, so what is
+        # read from it at run time has the name of the last host.
+        driver.get_volume_connector = lambda instance: {
+            **connector(instance), 'host': hostname}
+        return hostname
+
+    def _state_path(self, hostname):
+        if not hasattr(self, '_state_paths'):
+            self._state_paths = {}
+        if hostname not in self._state_paths:
+            self._state_paths[hostname] = self.useFixture(
+                fixtures.TempDir()).path
+        return self._state_paths[hostname]
+
+    def connection(self, hostname='compute1') -> libvirt.Connection:
+        """Return libvirt on a host."""
+        return self.computes[hostname].driver._host.get_connection()
+
+    def domain(self, server, hostname='compute1') -> libvirt.Domain:
+        """Return the guest of a server."""
+        return self.connection(hostname).domain(server['id'])
+
+    def own_files(self, hostname='compute1') -> list[str]:
+        """Return the files that the driver keeps on a host."""
+        found = []
+        for directory, _names, files in os.walk(
+                os.path.join(self._state_path(hostname), 'armvm')):
+            found += [os.path.join(directory, name) for name in files]
+        return found
+
+    # Servers
+
+    def make_image(self, **properties) -> str:
+        """Upload an image; return its id."""
+        return self.glance.create(None, {
+            'name': 'arm', 'disk_format': 'raw', 'container_format': 'bare',
+            'min_ram': 0, 'min_disk': 0, 'protected': False,
+            'visibility': 'public', 'tags': [], 'deleted_at': None,
+            'deleted': False, 'size': 1024 ** 3,
+            'properties': properties})['id']
+
+    def boot(self, image=None, expected_state='ACTIVE', **kwargs):
+        """Create a server as the tenant."""
+        return self._create_server(
+            image_uuid=image or self.image, networks='none',
+            expected_state=expected_state, **kwargs)
+
+    def instance(self, server) -> objects.Instance:
+        """Return Nova's record of a server."""
+        return objects.Instance.get_by_uuid(
+            nova_context.get_admin_context(read_deleted='yes'), server['id'])
+
+    # Stores
+
+    def store_of(self, server) -> blockstore.Volume:
+        """Return the one volume of a server's store."""
+        found = [volume for volume in self.cinder.volumes_left()
+                 if server['id'] in volume.name]
+        self.assertEqual(1, len(found), found)
+        return found[0]
+
+    def attachment_of(self, server) -> blockstore.Attachment:
+        """Return the one attachment of a server's store."""
+        found = self.cinder.store.attachments_of(self.store_of(server).id)
+        self.assertEqual(1, len(found), found)
+        return found[0]
+
+    def flash(self, server) -> bytes:
+        """Return what the guest sees in its flash."""
+        with tempfile.NamedTemporaryFile() as copy:
+            processutils.execute(
+                'qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw',
+                self.store_of(server).path, copy.name)
+            return copy.read()
+
+    def guest_writes(self, server, character: str) -> None:
+        """Let the guest leave something in its flash."""
+        processutils.execute(
+            'qemu-io', '-f', 'qcow2', '-c',
+            f'write -P {ord(character)} {_NOTE_OFFSET} 512',
+            self.store_of(server).path)
+
+    def guest_reads(self, server) -> str:
+        """Return what guest_writes() left, or nothing."""
+        note = self.flash(server)[_NOTE_OFFSET:_NOTE_OFFSET + 512]
+        self.assertEqual(1, len(set(note)))
+        return note[:1].decode().strip('\0')
+
+    # What must hold
+
+    def assert_store_in_use(self, server, hostname='compute1') -> None:
+        """The guest has its store, and Cinder knows."""
+        volume = self.store_of(server)
+        self.assertEqual('in-use', volume.status)
+        self.assertEqual(cinder_fixture.SERVICE_PROJECT, volume.project)
+        attachment = self.attachment_of(server)
+        self.assertEqual('attached', attachment.status)
+        self.assertEqual(hostname, attachment.host)
+        self.assertEqual(
+            str(uuid.uuid5(store_volume.ATTACHMENT_NAMESPACE, server['id'])),
+            attachment.instance)
+        self.assertEqual([], self.cinder.store.nova_was_asked_about)
+        self.assert_domain_uses(server, volume, hostname)
+
+    def assert_domain_uses(self, server, volume, hostname) -> None:
+        """libvirt was told of this volume, now and for the next start."""
+        domain = self.domain(server, hostname)
+        for tree in filter(lambda tree: tree is not None,
+                           (domain.config, domain.live)):
+            nvram = tree.find('os/nvram')
+            self.assertEqual(
+                ('block', 'qcow2', volume.path),
+                (nvram.get('type'), nvram.get('format'),
+                 nvram.find('source').get('dev')), domain_xml.to_text(nvram))
+            self.assertIsNone((nvram.text or '').strip() or None)
+
+    def assert_nothing_left(self, server=None, *hostnames) -> None:
+        """Neither volume nor attachment, guest or file is left anywhere."""
+        self.assertEqual([], self.cinder.volumes_left())
+        self.assertEqual({}, self.cinder.store.attachments)
+        for hostname in hostnames or self.computes:
+            self.assertEqual({}, self.connection(hostname)._vms)
+            self.assertEqual([], self.own_files(hostname))
+
+    def assert_fit_for_a_tenant(self, text: str) -> None:
+        """A fault has no secret, path, address or traceback."""
+        for part in (cinder_fixture.PASSWORD, 'token-', '/', 'Traceback',
+                     'Error', '.test', 'Exception'):
+            self.assertNotIn(part, text)
+
+    @contextlib.contextmanager
+    def no_new_volume(self):
+        """Nothing within asks Cinder for a volume."""
+        before = self.cinder.operations.count('volume_create')
+        yield
+        self.assertEqual(before,
+                         self.cinder.operations.count('volume_create'))
+
+

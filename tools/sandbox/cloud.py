@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the story does through OpenStack's APIs. Runs in the venv."""
+import pathlib
+import time
+
+from openstack import exceptions
+
+from tools.sandbox import config
+from tools.sandbox import hosts
+from tools.sandbox import process
+from tools.sandbox import resources
+from tools.sandbox.guest import console
+from tools.sandbox.guest import image as guest_image
+
+#: What an image says; the tenant's side of the bargain.
+PROPERTIES = {
+    'hw_architecture': 'aarch64',
+    'hw_emulation_architecture': 'aarch64',
+    'hw_machine_type': 'virt',
+    'hw_firmware_type': 'uefi',
+}
+PERSISTENT = {'hw_armvm_nvram': 'persistent'}
+
+_LIMIT = 180
+
+
+class Server:
+    """A server of the tenant and the host that it is on."""
+
+    def __init__(self, tenant, host: config.Host, server_id: str) -> None:
+        self._tenant = tenant
+        self.id = server_id
+        self.host = hosts.ComputeHost(host)
+        self.console = console.Console(
+            self.host.console(server_id),
+            lambda: self.host.terminal(server_id))
+
+    def status(self) -> str:
+        """Return Nova's status."""
+        return self._tenant.compute.get_server(self.id).status
+
+    def wait(self, status: str, pause: float = 0.2) -> None:
+        """Wait for a status with no work in progress.
+
+        :raises SandboxError: the server failed; with its fault.
+        """
+        def there() -> bool:
+            server = self._tenant.compute.get_server(self.id)
+            if server.status == 'ERROR':
+                raise process.SandboxError(
+                    f'server {self.id} failed: {server.fault}')
+            return server.status == status and not server.task_state
+        process.wait_for(there, _LIMIT, f'server {self.id} {status}',
+                         config.LOGS / f'{self.host.host.name}-nova-'
+                         'compute.log', pause=pause)
+
+    def reboot(self, kind: str) -> None:
+        """Reboot, SOFT or HARD, and wait until Nova is done."""
+        self._tenant.compute.reboot_server(self.id, kind)
+        self.wait('ACTIVE')
+
+    def stop(self) -> None:
+        self._tenant.compute.stop_server(self.id)
+        self.wait('SHUTOFF')
+
+    def start(self) -> None:
+        self._tenant.compute.start_server(self.id)
+        self.wait('ACTIVE')
+
+    def pause(self) -> None:
+        self._tenant.compute.pause_server(self.id)
+        self.wait('PAUSED')
+        self._tenant.compute.unpause_server(self.id)
+        self.wait('ACTIVE')
+
+    def suspend(self) -> None:
+        self._tenant.compute.suspend_server(self.id)
+        self.wait('SUSPENDED')
+
+    def resume(self) -> None:
+        self._tenant.compute.resume_server(self.id)
+        self.wait('ACTIVE')
+
+    def rescue(self, image_id: str) -> None:
+        self._tenant.compute.rescue_server(self.id, image_ref=image_id)
+        self.wait('RESCUE')
+
+    def unrescue(self) -> None:
+        self._tenant.compute.unrescue_server(self.id)
+        self.wait('ACTIVE')
+
+    def delete(self) -> None:
+        """Delete and wait until Nova knows it no more."""
+        self._tenant.compute.delete_server(self.id, ignore_missing=True)
+
+        def gone() -> bool:
+            try:
+                self._tenant.compute.get_server(self.id)
+            except exceptions.NotFoundException:
+                return True
+            return False
+        process.wait_for(gone, _LIMIT, f'the end of server {self.id}')
+
+
+class Tenant:
+    """An ordinary user with a project of its own."""
+
+    def __init__(self) -> None:
+        self._cloud = resources.connect(resources.TENANT, resources.TENANT)
+        self._flavor = self._cloud.compute.find_flavor(resources.FLAVOR).id
+
+    def image(self, disk: guest_image.Disk,
+              properties: dict[str, str]) -> str:
+        """Upload a disk unless it is there; return the image's id."""
+        built = guest_image.build(disk)
+        name = f'armvm-{disk.identity}-{"-".join(properties.values())}'
+        stamp = f'{built.stat().st_mtime_ns}'
+        for found in self._cloud.image.images(name=name):
+            if found.properties.get('sandbox_stamp') == stamp:
+                return found.id
+        made = self._cloud.image.create_image(
+            name=name, filename=str(built), disk_format='raw',
+            container_format='bare', wait=True, validate_checksum=False,
+            **PROPERTIES, **properties, sandbox_stamp=stamp)
+        return made.id
+
+    def volume_from(self, image_id: str, name: str) -> str:
+        """Make a bootable data volume from an image; return its id."""
+        made = self._cloud.block_storage.create_volume(
+            name=name, size=1, image_id=image_id)
+        self._cloud.block_storage.wait_for_status(
+            made, 'available', failures=['error'], interval=0.5, wait=_LIMIT)
+        return made.id
+
+    def boot(self, name: str, image_id: str, host: config.Host,
+             volumes: tuple[str, ...] = ()) -> Server:
+        """Ask for a server; does not wait."""
+        disks = [{'uuid': image_id, 'source_type': 'image',
+                  'destination_type': 'local', 'boot_index': 0,
+                  'delete_on_termination': True}]
+        disks += [{'uuid': volume, 'source_type': 'volume',
+                   'destination_type': 'volume', 'boot_index': number,
+                   'delete_on_termination': True}
+                  for number, volume in enumerate(volumes, 1)]
+        made = self._cloud.compute.create_server(
+            name=name, image_id=image_id, flavor_id=self._flavor,
+            networks='none', availability_zone=host.zone,
+            block_device_mapping=disks)
+        return Server(self._cloud, host, made.id)
+
+    def timed_boot(self, name: str, image_id: str,
+                   host: config.Host) -> tuple[Server, float]:
+        """Boot a server; return it and the seconds until ACTIVE."""
+        begun = time.monotonic()
+        server = self.boot(name, image_id, host)
+        server.wait('ACTIVE', pause=0.05)
+        return server, time.monotonic() - begun
+
+    def volumes_named(self, text: str) -> int:
+        """Return how many volumes with a text in the name it can see."""
+        return sum(text in (volume.name or '')
+                   for volume in self._cloud.block_storage.volumes())
+
+    def clean_up(self) -> None:
+        """Delete what an earlier run has left."""
+        for server in list(self._cloud.compute.servers()):
+            Server(self._cloud, config.ARMVM, server.id).delete()
+
+        def delete_free_volumes() -> bool:
+            volumes = list(self._cloud.block_storage.volumes())
+            for volume in volumes:
+                if volume.status in ('available', 'error'):
+                    self._cloud.block_storage.delete_volume(volume)
+            return not volumes
+        process.wait_for(delete_free_volumes, _LIMIT,
+                         'the end of left-over volumes', pause=1)
+
+
+class Operator:
+    """Looks at the service project's volumes."""
+
+    def __init__(self) -> None:
+        self._cloud = resources.connect('nova', 'service')
+
+    def store_volumes(self, server_id: str) -> list:
+        """Return the volumes that hold a server's variables."""
+        return [volume for volume in self._cloud.block_storage.volumes()
+                if volume.metadata.get('armvm_instance') == server_id]
+
+    def wait_gone(self, server_id: str) -> list:
+        """Wait for the end of a server's volumes; return what is left."""
+        process.wait_for(lambda: not self.store_volumes(server_id), _LIMIT,
+                         f'the end of the volume of server {server_id}')
+        return self.store_volumes(server_id)
+
+    def attachments(self, volume_id: str) -> list:
+        """Return the attachments of a volume."""
+        return [attachment for attachment in
+                self._cloud.block_storage.attachments()
+                if attachment.volume_id == volume_id]

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Talking to the sandbox's guest over its serial console."""
+from collections.abc import Callable, Iterator
+import json
+import os
+import pathlib
+import struct
+import tty
+import typing as ty
+
+from tools.sandbox import process
+from tools.sandbox.guest import load_option
+
+_MARK = b'ARMVM '
+_GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
+
+Event = dict[str, ty.Any]
+
+
+def parse(line: bytes) -> Event | None:
+    """Return what a line of the console says, None if it is not for us."""
+    _before, mark, text = line.partition(_MARK)
+    if not mark:
+        return None
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def numbers(content: str) -> tuple[int, ...]:
+    """Read BootOrder or BootCurrent as the guest shows it."""
+    raw = bytes.fromhex(content)
+    return struct.unpack(f'<{len(raw) // 2}H', raw)
+
+
+class Console:
+    """A guest's console: a file with what it said, a terminal to answer."""
+
+    def __init__(self, log: pathlib.Path, terminal: Callable[[], str]) -> None:
+        """Begin at the start of the log.
+
+        :param log: what the console has shown; may not exist yet.
+        :param terminal: returns the pseudo-terminal's path as of now.
+        """
+        self._log = log
+        self._terminal = terminal
+        self._offset = 0
+        self._sequence = 0
+
+    def skip(self) -> None:
+        """Forget what was said up to now."""
+        self._offset = self._log.stat().st_size if self._log.exists() else 0
+
+    def restart(self) -> None:
+        """Begin at the start of the log, which was made anew."""
+        self._offset = 0
+
+    def _events(self) -> Iterator[Event]:
+        if not self._log.exists():
+            return
+        if self._log.stat().st_size < self._offset:
+            # A new QEMU has begun the file anew.
+            self._offset = 0
+        with open(self._log, 'rb') as stream:
+            stream.seek(self._offset)
+            for line in stream:
+                if not line.endswith(b'\n'):
+                    return
+                self._offset += len(line)
+                event = parse(line)
+                if event is not None:
+                    yield event
+
+    def wait(self, event: str, seconds: float, sequence: int = 0) -> Event:
+        """Wait until the guest says something.
+
+        :raises SandboxError: with the end of the console.
+        """
+        def said() -> Event | None:
+            return next((found for found in self._events()
+                         if found['event'] == event and
+                         found['sequence'] == sequence), None)
+        return process.wait_for(said, seconds, f'the guest\'s "{event}"',
+                                self._log)
+
+    def tell(self, *words: str) -> int:
+        """Give the guest a command; return its sequence number."""
+        self._sequence += 1
+        line = ' '.join((str(self._sequence), *words)) + '\n'
+        handle = os.open(self._terminal(), os.O_RDWR | os.O_NOCTTY)
+        try:
+            # Or the terminal would echo the guest's output back to it.
+            tty.setraw(handle)
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)
+        return self._sequence
+
+    def write(self, name: str, content: bytes) -> None:
+        """Have the guest write a global variable and read it back.
+
+        :raises SandboxError: it could not.
+        """
+        raw = struct.pack('<I', load_option.ATTRIBUTES) + content
+        number = self.tell('write', f'{name}-{_GLOBAL}', raw.hex())
+        done = self.wait('written', 30, number)
+        if done['result'] != 'ok':
+            raise process.SandboxError(
+                f'the guest could not write {name}: {self._log}')
+
+    def report(self) -> Event:
+        """Ask the guest for its variables."""
+        return self.wait('report', 30, self.tell('report'))

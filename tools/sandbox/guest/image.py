@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bootable ARM disks: GPT, ESP, GRUB, kernel and a small initramfs.
+
+Made without root rights, mounts or loop devices.
+"""
+import dataclasses
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import uuid
+
+from tools.sandbox import config
+from tools.sandbox import process
+from tools.sandbox.guest import debian
+
+_MIB = 1024 * 1024
+_SECTOR = 512
+_DISK_BYTES = 64 * _MIB
+_ESP_START = 1 * _MIB
+_ESP_SECTORS = (_DISK_BYTES - 2 * _MIB) // _SECTOR
+_MODULES = ('part_gpt', 'fat', 'linux', 'search_fs_uuid', 'boot', 'minicmd')
+_NAMESPACE = uuid.UUID('0a6f6a0e-8f2c-55b4-8ac4-6c2f4a9e8d10')
+
+
+@dataclasses.dataclass(frozen=True)
+class Disk:
+    """A disk that knows its name and says it when it was booted from.
+
+    :ivar identity: the name, one letter.
+    """
+
+    identity: str
+
+    @property
+    def path(self) -> pathlib.Path:
+        return config.STATE / 'guest' / f'disk-{self.identity}.img'
+
+    @property
+    def partition(self) -> uuid.UUID:
+        """The GPT's unique GUID of the ESP."""
+        return uuid.uuid5(_NAMESPACE, f'esp-{self.identity}')
+
+    @property
+    def volume_id(self) -> str:
+        """FAT's serial number, 8 hexadecimal digits."""
+        return hashlib.sha256(self.identity.encode()).hexdigest()[:8].upper()
+
+    #: Where the ESP lies, in sectors of 512 bytes.
+    start_sector = _ESP_START // _SECTOR
+    sectors = _ESP_SECTORS
+
+
+def build(disk: Disk) -> pathlib.Path:
+    """Build a disk unless it is there as it would be built; return it."""
+    stamp = disk.path.with_suffix('.of')
+    digest = hashlib.sha256()
+    for source in pathlib.Path(__file__).parent.glob('*'):
+        if source.suffix in ('.py', '.sh'):
+            digest.update(source.read_bytes())
+    if (disk.path.exists() and stamp.exists() and
+            stamp.read_text() == digest.hexdigest()):
+        return disk.path
+    tree = debian.unpacked()
+    with tempfile.TemporaryDirectory(dir=config.STATE / 'guest') as scratch:
+        made = _assemble(disk, tree, pathlib.Path(scratch))
+        made.rename(disk.path)
+    stamp.write_text(digest.hexdigest())
+    return disk.path
+
+
+def _assemble(disk: Disk, tree: pathlib.Path,
+              scratch: pathlib.Path) -> pathlib.Path:
+    volume_id = disk.volume_id
+    dashed = f'{volume_id[:4]}-{volume_id[4:]}'
+    early = scratch / 'early.cfg'
+    early.write_text(
+        f'search.fs_uuid {dashed} root\n'
+        f'linux /vmlinuz console=ttyAMA0 quiet panic=5 '
+        f'armvm.disk={disk.identity}\ninitrd /initrd\nboot\n')
+    program = scratch / 'BOOTAA64.EFI'
+    _run('grub-mkimage', '-O', 'arm64-efi', '-d',
+         tree / 'usr/lib/grub/arm64-efi', '-p', '/EFI/BOOT', '-c', early,
+         '-o', program, *_MODULES)
+    image = scratch / 'disk.img'
+    with open(image, 'wb') as stream:
+        stream.truncate(_DISK_BYTES)
+    _run('sgdisk', '--new', f'1:{disk.start_sector}:+{disk.sectors - 1}',
+         '--typecode', '1:ef00', '--partition-guid', f'1:{disk.partition}',
+         '--disk-guid', str(uuid.uuid5(_NAMESPACE, disk.identity)), image)
+    esp = scratch / 'esp.img'
+    with open(esp, 'wb') as stream:
+        stream.truncate(_ESP_SECTORS * _SECTOR)
+    _run('mkfs.vfat', '-F', '32', '-s', '1', '-i', volume_id, '-n',
+         f'ESP-{disk.identity}', esp)
+    _run('mmd', '-i', esp, '::/EFI', '::/EFI/BOOT')
+    _run('mcopy', '-i', esp, program, '::/EFI/BOOT/BOOTAA64.EFI')
+    _run('mcopy', '-i', esp, next((tree / 'boot').glob('vmlinuz-*')),
+         '::/vmlinuz')
+    _run('mcopy', '-i', esp, _initramfs(tree, scratch), '::/initrd')
+    _run('dd', f'if={esp}', f'of={image}', 'bs=1M', 'conv=notrunc,sparse',
+         f'seek={_ESP_START // _MIB}')
+    return image
+
+
+def _run(*command: str | os.PathLike) -> None:
+    process.run(*command, log='guest', environment={
+        'PATH': '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin',
+        'MTOOLS_SKIP_CHECK': '1'})
+
+
+def _initramfs(tree: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
+    root = scratch / 'root'
+    (root / 'bin').mkdir(parents=True)
+    (root / 'modules').mkdir()
+    shutil.copy(tree / 'bin/busybox', root / 'bin')
+    for name in ('evdev.ko', 'efivarfs.ko'):
+        shutil.copy(next((tree / 'lib/modules').rglob(name)),
+                    root / 'modules')
+    script = root / 'init'
+    shutil.copy(pathlib.Path(__file__).with_name('init.sh'), script)
+    script.chmod(0o755)
+    names = '\n'.join(str(path.relative_to(root))
+                      for path in sorted(root.rglob('*')))
+    packed = subprocess.run(
+        ['cpio', '--quiet', '-o', '-H', 'newc', '-R', '0:0'], cwd=root,
+        input=names.encode(), capture_output=True, check=True)
+    archive = scratch / 'initrd'
+    archive.write_bytes(packed.stdout)
+    return archive

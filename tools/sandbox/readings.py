@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies on a store's volume, read past Nova, Cinder and the guest.
+
+Twice: by the driver's own parser through librbd, and by QEMU's tools and
+virt-firmware's command, which share nothing with it.
+"""
+import json
+import os
+import tempfile
+
+from nova_armvm.nvram import boot_options
+from nova_armvm.nvram import qcow2
+from nova_armvm.nvram import varstore
+import rados
+import rbd
+
+from tools.sandbox import ceph
+from tools.sandbox import config
+from tools.sandbox import infrastructure
+from tools.sandbox import process
+
+Variables = dict[str, str]
+
+
+def by_our_parser(volume_id: str) -> Variables:
+    """Return the global variables by name, contents in hexadecimal."""
+    with rados.Rados(conffile=str(ceph.CONF), rados_id='admin') as cluster, \
+            cluster.open_ioctx(config.POOL) as pool, \
+            rbd.Image(pool, f'volume-{volume_id}', read_only=True) as image:
+        reader = qcow2.Qcow2Reader(
+            lambda offset, length: image.read(offset, length))
+        store = varstore.parse(reader.read(0, varstore.READ_SIZE))
+    return {key.name: found.content.hex()
+            for key, found in store.variables.items()
+            if key.guid == boot_options.GLOBAL}
+
+
+def by_virt_firmware(volume_id: str) -> Variables:
+    """Return the same by other people's software."""
+    with tempfile.TemporaryDirectory() as scratch:
+        flash = os.path.join(scratch, 'flash')
+        found = os.path.join(scratch, 'found.json')
+        # Sharing (-U): the guest may have it open.
+        process.run('qemu-img', 'convert', '-U', '--image-opts', '-O', 'raw',
+                    'driver=qcow2,file.driver=rbd,'
+                    f'file.pool={config.POOL},file.image=volume-{volume_id},'
+                    f'file.conf={ceph.CONF},file.user=admin', flash,
+                    log='readings')
+        process.run(config.BIN / 'virt-fw-vars', '-i', flash,
+                    '--output-json', found, log='readings',
+                    environment=infrastructure.path_environment())
+        with open(found) as stream:
+            document = json.load(stream)
+    return {each['name']: each['data'] for each in document['variables']
+            if each['guid'] == str(boot_options.GLOBAL)}
