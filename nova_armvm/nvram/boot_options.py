@@ -1,37 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """BootOrder and Boot####: what they say, and who made them.
 
-Load options and device paths as in the UEFI specification 2.10, sections
-3.1.3 and 10.3. Everything here was written by a guest.
+Load options as in the UEFI specification 2.10, section 3.1.3. Everything
+here may have been written by a guest.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 import dataclasses
+import re
 import struct
 import uuid
 
+from nova_armvm.nvram import device_path
 from nova_armvm.nvram import varstore
 
 GLOBAL = uuid.UUID('8be4df61-93ca-11d2-aa0d-00e098032b8c')
 
-#: Optional data with which edk2's boot manager marks options of its own.
+#: Optional data by which edk2's boot manager knows the options that it made.
 AUTO_CREATED = uuid.UUID('8108ac4e-9f11-4d59-850e-e21a522c59b2')
 
-PciPath = tuple[tuple[int, int], ...]
+PciPath = device_path.PciPath
 
-_ACPI, _HARDWARE, _MESSAGING, _MEDIA, _END = 0x02, 0x01, 0x03, 0x04, 0x7F
-_PCI = (_HARDWARE, 0x01)
-_MEMORY_MAPPED = (_HARDWARE, 0x03)
-_FV_FILE, _FV = (_MEDIA, 0x06), (_MEDIA, 0x07)
-_MAX_NODES = 64
-_MAX_OPTIONS = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Node:
-    """One node of a device path."""
-
-    kind: tuple[int, int]
-    content: bytes
+_OPTION_NAME = re.compile('Boot([0-9A-F]{4})')
+_OPTION_HEADER = struct.Struct('<IH')
+_ACTIVE, _HIDDEN = 0x01, 0x08
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,120 +38,156 @@ class BootOption:
     number: int
     attributes: int
     description: str
-    path: tuple[Node, ...]
+    path: tuple[device_path.Node, ...]
     optional: bytes
 
     @property
+    def active(self) -> bool:
+        """Whether it is tried without being asked for."""
+        return bool(self.attributes & _ACTIVE)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether menus leave it out."""
+        return bool(self.attributes & _HIDDEN)
+
+    @property
+    def made_for_device(self) -> bool:
+        """Whether the firmware made it for a device that it found."""
+        return self.optional == AUTO_CREATED.bytes_le
+
+    @property
+    def is_firmware_program(self) -> bool:
+        """Whether it starts a program of the firmware, like its menu."""
+        return (not self.optional and
+                device_path.is_firmware_file(self.path))
+
+    @property
     def made_by_firmware(self) -> bool:
-        """Whether the firmware made it, for a device or for a program of
-        its own."""
-        return (self.optional[:16] == AUTO_CREATED.bytes_le or
-                any(node.kind in (_FV, _FV_FILE) for node in self.path))
+        """Whether it is there without the guest's doing."""
+        return self.made_for_device or self.is_firmware_program
 
     @property
     def pci_path(self) -> PciPath:
-        """The leading PCI nodes as (device, function); empty without."""
-        nodes = self.path[1:] if (
-            self.path and self.path[0].kind[0] == _ACPI) else ()
-        found = []
-        for node in nodes:
-            if node.kind != _PCI or len(node.content) < 2:
-                break
-            found.append((node.content[1], node.content[0]))
-        return tuple(found)
+        """Where on PCI its device is; empty for other devices."""
+        return device_path.pci_path(self.path)
 
 
-Variables = Mapping[varstore.VariableKey, varstore.Variable]
+def decode(number: int, content: bytes) -> BootOption | None:
+    """Read a load option; None for one that firmware would ignore."""
+    if len(content) < _OPTION_HEADER.size:
+        return None
+    attributes, path_size = _OPTION_HEADER.unpack_from(content)
+    description_end = _OPTION_HEADER.size
+    while (terminator := content[description_end:description_end + 2]
+           ) != b'\0\0':
+        if len(terminator) < 2:
+            return None
+        description_end += 2
+    path_start = description_end + 2
+    path_end = path_start + path_size
+    if path_end > len(content):
+        return None
+    path = device_path.decode(content[path_start:path_end])
+    if path is None:
+        return None
+    description = content[_OPTION_HEADER.size:description_end]
+    return BootOption(number, attributes,
+                      description.decode('utf-16-le', 'surrogatepass'),
+                      path, content[path_end:])
 
 
-def boot_order(store: varstore.VariableStore) -> tuple[int, ...] | None:
-    """Return the numbers in BootOrder, None if there is no such variable."""
+def _numbers(store: varstore.VariableStore, name: str) -> tuple[int, ...]:
+    found = store.variables.get(varstore.VariableKey(GLOBAL, name))
+    if found is None:
+        return ()
+    return struct.unpack_from(f'<{len(found.content) // 2}H', found.content)
+
+
+def boot_order(store: varstore.VariableStore) -> tuple[int, ...]:
+    """Return the numbers in BootOrder; empty when it is not set."""
     return _numbers(store, 'BootOrder')
 
 
-def _numbers(store: varstore.VariableStore,
-             name: str) -> tuple[int, ...] | None:
-    found = store.variables.get(varstore.VariableKey(GLOBAL, name))
-    if found is None:
-        return None
-    count = min(len(found.content) // 2, _MAX_OPTIONS)
-    return struct.unpack_from(f'<{count}H', found.content)
-
-
 def boot_next(store: varstore.VariableStore) -> int | None:
-    """Return the number in BootNext, None if there is no such variable."""
-    numbers = _numbers(store, 'BootNext')
-    return numbers[0] if numbers else None
+    """Return the number in BootNext, None when it is not set."""
+    return next(iter(_numbers(store, 'BootNext')), None)
 
 
-def boot_options(store: varstore.VariableStore) -> dict[int, BootOption]:
-    """Return every Boot#### that can be read, by its number."""
+def boot_current(store: varstore.VariableStore) -> int | None:
+    """Return the number in BootCurrent, None when it is not set.
+
+    Firmware keeps it in memory only, so it is there only when somebody
+    wrote it offline.
+    """
+    return next(iter(_numbers(store, 'BootCurrent')), None)
+
+
+def boot_options(
+        store: varstore.VariableStore) -> dict[int, BootOption | None]:
+    """Return every Boot#### by its number, None for an unreadable one."""
     found = {}
     for key, variable in store.variables.items():
-        if (key.guid == GLOBAL and len(key.name) == 8 and
-                key.name.startswith('Boot')):
-            try:
-                number = int(key.name[4:], 16)
-                found[number] = _decode(number, variable.content)
-            except (ValueError, struct.error):
-                continue
+        match = _OPTION_NAME.fullmatch(key.name)
+        if match and key.guid == GLOBAL:
+            number = int(match[1], 16)
+            found[number] = decode(number, variable.content)
     return dict(sorted(found.items()))
-
-
-def _decode(number: int, content: bytes) -> BootOption:
-    attributes, path_length = struct.unpack_from('<IH', content)
-    end = 6
-    while content[end:end + 2] not in (b'\0\0', b''):
-        end += 2
-    description = content[6:end].decode('utf-16-le', errors='replace')
-    path = content[end + 2:end + 2 + path_length]
-    return BootOption(number, attributes, description, _nodes(path),
-                      content[end + 2 + path_length:])
-
-
-def _nodes(path: bytes) -> tuple[Node, ...]:
-    nodes: list[Node] = []
-    offset = 0
-    while offset + 4 <= len(path) and len(nodes) < _MAX_NODES:
-        kind, subtype, length = struct.unpack_from('<BBH', path, offset)
-        if kind == _END or length < 4 or offset + length > len(path):
-            break
-        nodes.append(Node((kind, subtype), path[offset + 4:offset + length]))
-        offset += length
-    return tuple(nodes)
 
 
 def guest_owns_boot_order(store: varstore.VariableStore,
                           offered: Sequence[PciPath]) -> bool:
-    """Tell whether the order in a store is of the guest's making.
+    """Tell whether the boot order in a store is of the guest's making.
 
-    The firmware writes a BootOrder of its own, with an option for each
-    device and programs of its own. That is still the platform's order: the
-    devices that the platform offered, in the order in which it did. An
-    option of another maker or another order is the guest's.
+    The firmware writes a BootOrder too, so that one is there says nothing.
+    Without the guest's doing (edk2's UefiBootManagerLib, QemuBootOrderLib and
+    ArmVirtPkg) it has
+
+    * the options for the devices that the platform offered, in the order in
+      which it did, each device with one option or several;
+    * the firmware's own programs;
+    * the options for devices found later or made anew, at the end. That is
+      why a device behind a program says nothing: the firmware makes an
+      option anew when no more than its description changes, which happens
+      when a disk is partitioned or other devices are found before it.
+
+    A number without a Boot#### says nothing either: the firmware writes the
+    number first.
 
     :param store: the variables of a guest that is off.
     :param offered: PCI paths of the devices that the platform offered the
-        last time that it offered any.
+        last time that it offered any, the first to boot first.
+    :returns: True when the guest has an option of its own, in BootOrder or
+        not, an option for the next boot (an offer could delete both), or
+        devices in another order than the one offered. False without a
+        BootOrder.
     """
     order = boot_order(store)
     if not order:
         return False
     options = boot_options(store)
-    named = [options.get(number) for number in order]
+    if boot_next(store) in options:
+        return True
     if any(option is None or not option.made_by_firmware
-           for option in named):
+           for option in options.values()):
         return True
-    if any(not option.made_by_firmware for option in options.values()):
-        # Not in the order, but BootNext or a menu may name it.
-        return True
-    return not _follows(
-        [option.pci_path for option in named if option.pci_path], offered)
+    named = [options[number] for number in order if number in options]
+    return not _follows(_before_programs(named), offered)
+
+
+def _before_programs(options: Iterable[BootOption]) -> list[PciPath]:
+    """Return the devices of the options before any firmware program."""
+    paths = []
+    for option in options:
+        if option.is_firmware_program:
+            break
+        paths.append(option.pci_path)
+    return paths
 
 
 def _follows(paths: Sequence[PciPath], offered: Sequence[PciPath]) -> bool:
     """Tell whether devices stand as they were offered, others after them."""
-    ranks = [next((rank for rank, prefix in enumerate(offered)
-                   if path[:len(prefix)] == prefix), len(offered))
+    ranks = [next((rank for rank, device in enumerate(offered)
+                   if path[:len(device)] == device), len(offered))
              for path in paths]
     return ranks == sorted(ranks)

@@ -1,77 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
 """Variables in words, fit for a terminal whatever a guest wrote."""
 from collections.abc import Iterator
-import struct
-import uuid
 
 from nova_armvm.nvram import boot_options
+from nova_armvm.nvram import device_path
 from nova_armvm.nvram import varstore
 
-_MAX_TEXT = 200
+_MAX_TEXT = 300
+_SHOWN_BYTES = 16
+
+_ATTRIBUTES = (
+    (0x01, 'non-volatile'),
+    (0x02, 'boot'),
+    (0x04, 'runtime'),
+    (0x08, 'hardware-error'),
+    (0x10, 'authenticated'),
+    (0x20, 'time-authenticated'),
+    (0x40, 'append'),
+)
 
 
 def printable(text: str) -> str:
-    """Replace what could steer a terminal, and shorten what is too long."""
-    clean = ''.join(char if char.isprintable() else '\N{REPLACEMENT CHARACTER}'
-                    for char in text[:_MAX_TEXT])
+    """Write what could steer a terminal as ``\\xNN``; cut what is too long.
+
+    That is control characters, escape sequences and line ends, but also
+    characters that are invisible or change the direction of writing.
+    """
+    clean = ''.join(
+        char if char.isprintable() else
+        char.encode('ascii', 'backslashreplace').decode()
+        if ord(char) > 0x7F else f'\\x{ord(char):02x}'
+        for char in text[:_MAX_TEXT])
     return clean + ('...' if len(text) > _MAX_TEXT else '')
 
 
-def device_path(path: tuple[boot_options.Node, ...]) -> str:
-    """Write a device path as firmware would show it."""
-    return '/'.join(_node(node) for node in path) or '(none)'
-
-
-def _node(node: boot_options.Node) -> str:
-    try:
-        return _WORDS[node.kind](node.content)
-    except (KeyError, struct.error, IndexError):
-        kind, subtype = node.kind
-        return f'Path({kind},{subtype},{node.content[:32].hex()})'
-
-
-def _acpi(content: bytes) -> str:
-    hid, uid = struct.unpack_from('<II', content)
-    name = {0x0A0341D0: 'PciRoot', 0x0A0841D0: 'PciRoot'}.get(
-        hid, f'Acpi({hid:#x})')
-    return f'{name}({uid:#x})'
-
-
-def _disk(content: bytes) -> str:
-    number, _start, _size, signature, _form, kind = struct.unpack_from(
-        '<IQQ16sBB', content)
-    if kind == 2:
-        return f'HD({number},GPT,{uuid.UUID(bytes_le=signature)})'
-    return f'HD({number},{signature[:4].hex()})'
-
-
-def _file(content: bytes) -> str:
-    return printable(content.decode('utf-16-le', 'replace').rstrip('\0'))
-
-
-_WORDS = {
-    (0x01, 0x01): lambda raw: f'Pci({raw[1]:#x},{raw[0]:#x})',
-    (0x02, 0x01): _acpi,
-    (0x03, 0x02): lambda raw: 'Scsi({:#x},{:#x})'.format(
-        *struct.unpack_from('<HH', raw)),
-    (0x03, 0x0B): lambda raw: f'MAC({raw[:6].hex()})',
-    (0x03, 0x0C): lambda raw: 'IPv4()',
-    (0x03, 0x0D): lambda raw: 'IPv6()',
-    (0x03, 0x18): lambda raw: f'Uri({printable(raw.decode("ascii", "replace"))})',
-    (0x04, 0x01): _disk,
-    (0x04, 0x04): _file,
-    (0x04, 0x06): lambda raw: f'FvFile({uuid.UUID(bytes_le=raw[:16])})',
-    (0x04, 0x07): lambda raw: f'Fv({uuid.UUID(bytes_le=raw[:16])})',
-}
-
-
 def boot_lines(store: varstore.VariableStore) -> Iterator[str]:
-    """Yield the boot order and the boot options, one a line."""
+    """Yield the boot order and the boot options, one a line.
+
+    ``*`` marks an active option, as in efibootmgr, ``(firmware)`` one that
+    the firmware made.
+    """
+    following = boot_options.boot_next(store)
+    if following is not None:
+        yield f'BootNext: {following:04X}'
     order = boot_options.boot_order(store)
-    if order is None:
-        yield 'BootOrder: not set'
-    else:
-        yield 'BootOrder: ' + ','.join(f'{number:04X}' for number in order)
+    shown = ','.join(f'{number:04X}' for number in order)
+    yield f'BootOrder: {printable(shown) or "not set"}'
     for number, option in boot_options.boot_options(store).items():
-        yield (f'Boot{number:04X}: {printable(option.description)} '
-               f'{device_path(option.path)}')
+        yield f'Boot{number:04X}{_option_text(option)}'
+
+
+def _option_text(option: boot_options.BootOption | None) -> str:
+    if option is None:
+        return ' (unreadable)'
+    mark = '*' if option.active else ' '
+    maker = ' (firmware)' if option.made_by_firmware else ''
+    return (f'{mark} {printable(option.description)}'
+            f' {printable(device_path.to_text(option.path))}{maker}')
+
+
+def variable_lines(store: varstore.VariableStore) -> Iterator[str]:
+    """Yield each variable: name, vendor, attributes, size and first bytes."""
+    if not store.formatted:
+        yield 'not formatted yet: no firmware has used this store'
+        return
+    if store.write_pending:
+        yield 'the last rewrite of the store was interrupted'
+    for key, variable in sorted(store.variables.items()):
+        content = variable.content
+        more = '...' if len(content) > _SHOWN_BYTES else ''
+        yield (f'{printable(key.name)} {key.guid}'
+               f' {_attributes_text(variable.attributes)}'
+               f' {len(content)} bytes'
+               f' {content[:_SHOWN_BYTES].hex()}{more}')
+
+
+def _attributes_text(attributes: int) -> str:
+    words = [word for bit, word in _ATTRIBUTES if attributes & bit]
+    rest = attributes & ~sum(bit for bit, _word in _ATTRIBUTES)
+    return '+'.join(words + ([f'{rest:#x}'] if rest else [])) or 'none'

@@ -1,45 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 """The variable store as edk2 keeps it in flash.
 
-The layout is that of edk2's VariableFormat.h, FirmwareVolumeHeader and
-SystemDataGuid/FaultTolerantWrite working block: a firmware volume with the
-variables, then the working and the spare area of fault-tolerant writes. The
-bytes are written by a guest, so every length is checked before it is used.
+The layout is that of edk2's VariableFormat.h and of the PI specification's
+firmware volume (volume 3, section 3.2.1). A firmware volume begins with its
+header and that of the store; the variables follow one after the other. A
+variable is never changed in place: a new one is appended and a bit in the
+state of the old one cleared, until everything is copied to a fresh store
+(nova_armvm.nvram.ftw). The bytes are written by a guest, so every length is
+checked before it is used and every loop ends with the bytes.
 """
 from collections.abc import Iterator, Mapping
 import dataclasses
+import datetime
 import struct
+import types
 import uuid
 
 from nova_armvm import exception
+from nova_armvm.nvram import ftw
 
-#: Bytes from the start of flash in which the whole store lies for AAVMF:
-#: variables, working area and spare area, 256 KiB each.
-READ_SIZE = 3 * 256 * 1024
+#: Bytes from the start of the flash in which everything lies for AAVMF
+#: (edk2's ArmVirtPkg): variables, working area and spare area, each of one
+#: block of flash.
+READ_SIZE = 3 * ftw.BLOCK_SIZE
 
 _NV_DATA_VOLUME = uuid.UUID('fff12b8d-7696-4c8b-a985-2747075b4f50')
 _AUTHENTICATED = uuid.UUID('aaf32c78-947b-439a-a180-2e144ec37792')
 _PLAIN = uuid.UUID('ddcf3616-3275-4164-98b6-fe85707ffe7d')
-_WORKING_BLOCK = uuid.UUID('9e58292b-7c68-497d-a0ce-6500fd9f1b95')
+
+_VOLUME_SIGNATURE = b'_FVH'
+_SIGNATURE_OFFSET = 40
+_VOLUME_REVISION = 2
+#: Volumes larger than a flash can be are not read.
+_VOLUME_MAX = 64 * 1024 * 1024
+_VOLUME_HEADER_MAX = 4096
+_STORE_FORMATTED, _STORE_HEALTHY = 0x5A, 0xFE
+_VARIABLE_START = 0x55AA
+
+# A state begins as 0xFF and loses a bit at each step of a variable's life.
+_UNWRITTEN = 0xFF
+_ADDED = 0x3F
+_LEAVING = 0x3E
 
 _VOLUME_HEADER = struct.Struct('<16x16sQ4sIHHHxB')
-_STORE_HEADER = struct.Struct('<16sIBBHI')
+_BLOCK_RUN = struct.Struct('<II')
+_STORE_HEADER = struct.Struct('<16sIBB6x')
 _AUTHENTICATED_HEADER = struct.Struct('<HBxIQ16sIII16s')
 _PLAIN_HEADER = struct.Struct('<HBxIII16s')
-_WORKING_HEADER = struct.Struct('<16sIB3xQ')
-_WRITE_HEADER = struct.Struct('<B3x16s4xQQ')
-_WRITE_RECORD = struct.Struct('<B3x4xQQQq')
-
-_VARIABLE_START = 0x55AA
-_STORE_FORMATTED = 0x5A
-_STORE_HEALTHY = 0xFE
-
-# A state begins as 0xFF and loses one bit at each step of a variable's life.
-_ADDED = 0x3F
-_IN_DELETED_TRANSITION = 0xFE & _ADDED
-
-#: More than fit into any store; a guard against hostile chains.
-_MAX_VARIABLES = 8192
+_TIME = struct.Struct('<HBBBBBxIhBx')
+_ALIGNMENT = 4
+_UNSET = 0xFFFFFFFF
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -56,11 +66,14 @@ class Variable:
 
     :ivar attributes: as UEFI defines them (bit 0: non-volatile, ...).
     :ivar content: its bytes.
+    :ivar timestamp: of the last authenticated write, None for variables that
+        are not written so.
     """
 
     key: VariableKey
     attributes: int
     content: bytes
+    timestamp: datetime.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,195 +81,201 @@ class VariableStore:
     """What a store holds.
 
     :ivar formatted: False until firmware has run for the first time.
+    :ivar variables: those that firmware will find at its next start.
+    :ivar write_pending: the last rewrite of the store was cut short; the
+        variables are those of the complete copy in the spare area.
+    :ivar erased: as above, and the store itself is erased. AAVMF (tried with
+        2022.11) formats such a store instead of finishing the write, so what
+        settled() returns has to be written to the flash before a start.
     """
 
     formatted: bool
     variables: Mapping[VariableKey, Variable]
+    write_pending: bool = False
+    erased: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Volume:
+    """A firmware volume: where its variables lie, and its geometry."""
+
+    store_start: int
+    store_size: int
+    authenticated: bool
+    geometry: ftw.Geometry
+
+
+def read_size(head: bytes) -> int:
+    """Return how many leading bytes of a flash parse() needs.
+
+    :param head: the first 4 KiB of the flash.
+    :returns: READ_SIZE unless the flash has a larger volume.
+    """
+    if len(head) < _VOLUME_HEADER.size:
+        return READ_SIZE
+    guid, length, signature, *_rest = _VOLUME_HEADER.unpack_from(head)
+    if (signature, guid) != (_VOLUME_SIGNATURE, _NV_DATA_VOLUME.bytes_le):
+        return READ_SIZE
+    return min(max(length, READ_SIZE), _VOLUME_MAX)
 
 
 def parse(flash: bytes) -> VariableStore:
     """Read a store.
 
-    :param flash: the flash from its start; READ_SIZE bytes suffice.
+    :param flash: the flash from its start; READ_SIZE bytes for AAVMF.
     :returns: the variables as firmware would find them at the next boot; an
         empty store when no firmware has formatted the flash yet.
     :raises VariableStoreInvalid: it is formatted, but not as edk2 does.
     """
-    if _is_blank(flash[:_VOLUME_HEADER.size]):
-        return VariableStore(False, {})
-    volume = _volume(flash)
-    start, length = volume.variables
-    store = _recovered(flash, volume)[start:start + length]
-    return VariableStore(True, _variables(store))
+    flash = bytes(flash)
+    erased = _is_blank(flash[:ftw.BLOCK_SIZE])
+    whole, pending = _settled(flash, erased)
+    if erased and not pending:
+        return VariableStore(False, types.MappingProxyType({}))
+    volume = _volume(whole)
+    start = volume.store_start
+    found = _visible(whole[start:start + volume.store_size],
+                     volume.authenticated)
+    return VariableStore(True, types.MappingProxyType(found),
+                         write_pending=pending, erased=erased)
 
 
-def _is_blank(head: bytes) -> bool:
-    return not head.strip(b'\0') or not head.strip(b'\xff')
+def settled(flash: bytes) -> bytes:
+    """Return a flash with its interrupted write finished.
+
+    Like firmware does at its start, and also where the crash came while the
+    store was erased, which AAVMF does not recover from. The queue of writes
+    is left alone: copying the spare area once more changes nothing.
+
+    :param flash: as for parse(); returned unchanged when nothing is pending.
+    :raises VariableStoreInvalid: it is formatted, but not as edk2 does.
+    """
+    return _settled(flash, _is_blank(flash[:ftw.BLOCK_SIZE]))[0]
+
+
+def _settled(flash: bytes, erased: bool) -> tuple[bytes, bool]:
+    """Return the flash without pending write, and whether there was one."""
+    # An erased volume cannot tell its geometry.
+    geometry = ftw.AAVMF if erased else _volume(flash).geometry
+    write = ftw.pending_write(flash, geometry)
+    if write is None:
+        return flash, False
+    finished = ftw.finish(flash, write)
+    if erased and not finished.startswith(_VOLUME_SIGNATURE,
+                                          _SIGNATURE_OFFSET):
+        return flash, False
+    return finished, True
+
+
+def _is_blank(block: bytes) -> bool:
+    """Tell whether flash was never written (zeros) or is erased (ones)."""
+    return not block.strip(b'\0') or not block.strip(b'\xff')
 
 
 def _invalid(reason: str) -> exception.VariableStoreInvalid:
     return exception.VariableStoreInvalid(reason=reason)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Volume:
-    """Where things lie in the flash: (offset, length) in bytes."""
-
-    variables: tuple[int, int]
-    block_size: int
-    length: int
-
-
 def _volume(flash: bytes) -> _Volume:
-    if len(flash) < _VOLUME_HEADER.size + 16:
+    if len(flash) < _VOLUME_HEADER.size:
         raise _invalid('it ends within the volume header')
-    guid, length, signature, _attributes, header, _sum, _ext, _revision = (
+    guid, length, signature, _attributes, header, _sum, _ext, revision = (
         _VOLUME_HEADER.unpack_from(flash))
-    if signature != b'_FVH' or guid != _NV_DATA_VOLUME.bytes_le:
-        raise _invalid('it begins with no variable volume')
-    if not _VOLUME_HEADER.size + 16 <= header <= min(len(flash), 4096):
+    if (signature, guid, revision) != (
+            _VOLUME_SIGNATURE, _NV_DATA_VOLUME.bytes_le, _VOLUME_REVISION):
+        raise _invalid('it does not begin with a variable volume')
+    if not header <= length <= min(len(flash), _VOLUME_MAX):
+        raise _invalid('the volume is longer than the flash')
+    if header % 2 or not (_VOLUME_HEADER.size + 2 * _BLOCK_RUN.size <= header
+                          <= min(length, _VOLUME_HEADER_MAX)):
         raise _invalid('the volume header has an impossible length')
-    if header % 2 or sum(struct.unpack_from(f'<{header // 2}H', flash)
-                         ) & 0xFFFF:
+    if sum(struct.unpack_from(f'<{header // 2}H', flash)) & 0xFFFF:
         raise _invalid('the checksum of the volume header is wrong')
-    blocks, block_size = struct.unpack_from('<II', flash, _VOLUME_HEADER.size)
+    blocks, block_size = _BLOCK_RUN.unpack_from(flash, _VOLUME_HEADER.size)
     if not 0 < block_size <= length or blocks * block_size < length:
         raise _invalid('the block map does not cover the volume')
-    return _Volume(_store_extent(flash, header, length), block_size, length)
+    size, authenticated = _store_size(flash, header, length)
+    return _Volume(header, size, authenticated, ftw.Geometry(
+        variables_end=header + size, volume_end=length,
+        flash_end=blocks * block_size, block_size=block_size))
 
 
-def _store_extent(flash: bytes, header: int, limit: int) -> tuple[int, int]:
-    if len(flash) < header + _STORE_HEADER.size:
+def _store_size(flash: bytes, start: int, end: int) -> tuple[int, bool]:
+    """Read the store's header: its size, and the form of its variables."""
+    if end < start + _STORE_HEADER.size:
         raise _invalid('it ends within the store header')
-    guid, size, _format, _state, _one, _two = _STORE_HEADER.unpack_from(
-        flash, header)
+    guid, size, form, state = _STORE_HEADER.unpack_from(flash, start)
     if guid not in (_AUTHENTICATED.bytes_le, _PLAIN.bytes_le):
         raise _invalid('the store has an unknown format')
-    if not _STORE_HEADER.size <= size <= min(limit, len(flash)) - header:
-        raise _invalid('the store has an impossible size')
-    return header, size
-
-
-def _recovered(flash: bytes, volume: _Volume) -> bytes:
-    """Return the flash as firmware repairs it after an interrupted write.
-
-    When the spare area is complete and its copy to the target is not, edk2
-    copies it at the next start; a reader has to see the same.
-    """
-    record = _interrupted_write(flash, volume)
-    if record is None:
-        return flash
-    target, length, spare = record
-    if not (0 <= target <= target + length <= len(flash) and
-            0 <= spare <= spare + length <= len(flash)):
-        return flash
-    return b''.join((flash[:target], flash[spare:spare + length],
-                     flash[target + length:]))
-
-
-def _interrupted_write(flash: bytes,
-                       volume: _Volume) -> tuple[int, int, int] | None:
-    """Return (target, length, spare) of a write to be finished."""
-    third = volume.length // 3 if volume.length == READ_SIZE else None
-    start, size = volume.variables
-    working = third or _align(start + size, volume.block_size)
-    if len(flash) < working + _WORKING_HEADER.size + _WRITE_HEADER.size:
-        return None
-    guid, _crc, state, queue = _WORKING_HEADER.unpack_from(flash, working)
-    if guid != _WORKING_BLOCK.bytes_le or state & 0x03 != 0x02:
-        return None
-    end = min(len(flash), working + _WORKING_HEADER.size + queue)
-    spare = working + (third or volume.block_size)
-    return _last_write(flash, working + _WORKING_HEADER.size, end, spare,
-                       third or volume.block_size)
-
-
-def _last_write(flash: bytes, offset: int, end: int, spare: int,
-                block: int) -> tuple[int, int, int] | None:
-    """Walk the queue of writes; only the last can be unfinished."""
-    while offset + _WRITE_HEADER.size <= end:
-        state, _caller, number, private = _WRITE_HEADER.unpack_from(
-            flash, offset)
-        if state & 0x01:
-            # Bits are active low: nothing was allocated here.
-            return None
-        records = offset + _WRITE_HEADER.size
-        size = _WRITE_RECORD.size + private
-        if number > _MAX_VARIABLES or size > end:
-            return None
-        if state & 0x04:
-            return _unfinished(flash, (records, number, size, end), spare,
-                               block)
-        offset = records + number * size
-    return None
-
-
-def _unfinished(flash: bytes, queue: tuple[int, int, int, int], spare: int,
-                block: int) -> tuple[int, int, int] | None:
-    offset, number, size, end = queue
-    for _each in range(number):
-        if offset + _WRITE_RECORD.size > end:
-            return None
-        state, _lba, within, length, relative = (
-            _WRITE_RECORD.unpack_from(flash, offset))
-        spare_complete, copied = not state & 0x02, not state & 0x04
-        if spare_complete and not copied:
-            # The spare area holds whole blocks of the target.
-            target = (spare + relative) // block * block
-            return target, _align(max(within + length, 1), block), spare
-        offset += size
-    return None
-
-
-def _align(value: int, step: int) -> int:
-    return -(-value // step) * step
-
-
-def _variables(store: bytes) -> dict[VariableKey, Variable]:
-    guid, _size, form, state, _one, _two = _STORE_HEADER.unpack_from(store)
     if (form, state) != (_STORE_FORMATTED, _STORE_HEALTHY):
         raise _invalid('the store is marked as unformatted or broken')
-    found: dict[VariableKey, Variable] = {}
+    if not _STORE_HEADER.size <= size <= end - start:
+        raise _invalid('the store has an impossible size')
+    return size, guid == _AUTHENTICATED.bytes_le
+
+
+def _visible(store: bytes,
+             authenticated: bool) -> dict[VariableKey, Variable]:
+    """Return what edk2 finds: the first that is added, else the last that
+    was about to be replaced when the new one's write was cut short."""
+    added: dict[VariableKey, Variable] = {}
     leaving: dict[VariableKey, Variable] = {}
-    for state, variable in _entries(store,
-                                    guid == _AUTHENTICATED.bytes_le):
+    for state, variable in _entries(store, authenticated):
         if state == _ADDED:
-            found[variable.key] = variable
-        elif state == _IN_DELETED_TRANSITION:
+            added.setdefault(variable.key, variable)
+        else:
             leaving[variable.key] = variable
-    # The old value counts where the write of the new one was cut short.
-    return {**leaving, **found}
+    return {**leaving, **added}
 
 
 def _entries(store: bytes,
              authenticated: bool) -> Iterator[tuple[int, Variable]]:
+    """Walk the variables as edk2 does; yield (state, variable) of those that
+    count."""
     layout = _AUTHENTICATED_HEADER if authenticated else _PLAIN_HEADER
-    offset = _align(_STORE_HEADER.size, 4)
-    for _each in range(_MAX_VARIABLES):
-        if offset + layout.size > len(store):
-            return
+    offset = _aligned(_STORE_HEADER.size)
+    while offset + layout.size <= len(store):
         fields = layout.unpack_from(store, offset)
         mark, state, attributes = fields[:3]
+        name_size, content_size, vendor = fields[-3:]
         if mark != _VARIABLE_START:
             return
-        name_size, content_size, vendor = fields[-3:]
+        if state == _UNWRITTEN or _UNSET in (attributes, name_size,
+                                             content_size):
+            # Its header was not written to the end; edk2 goes on behind it.
+            offset = _aligned(offset + layout.size)
+            continue
         name_at = offset + layout.size
         content_at = name_at + name_size
         end = content_at + content_size
         if end > len(store):
-            if state in (_ADDED, _IN_DELETED_TRANSITION):
-                raise _invalid('a variable reaches beyond the store')
-            # Firmware died before the sizes were complete.
-            return
-        if state in (_ADDED, _IN_DELETED_TRANSITION):
-            yield state, Variable(
-                VariableKey(uuid.UUID(bytes_le=vendor),
-                            _name(store[name_at:content_at])),
-                attributes, store[content_at:end])
-        offset = _align(end, 4)
-    raise _invalid('it holds more variables than fit')
+            raise _invalid('a variable reaches beyond the store')
+        if state in (_ADDED, _LEAVING):
+            key = VariableKey(uuid.UUID(bytes_le=vendor),
+                              _name(store[name_at:content_at]))
+            written = _timestamp(fields[4]) if authenticated else None
+            yield state, Variable(key, attributes, store[content_at:end],
+                                  written)
+        offset = _aligned(end)
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGNMENT) * _ALIGNMENT
 
 
 def _name(raw: bytes) -> str:
-    text = raw[:len(raw) // 2 * 2].decode('utf-16-le', errors='replace')
-    return text.partition('\0')[0]
+    if len(raw) < 4 or len(raw) % 2 or raw[-2:] != b'\0\0':
+        raise _invalid('the name of a variable does not end')
+    # Firmware does not care whether surrogates are paired.
+    return raw[:-2].decode('utf-16-le', errors='surrogatepass')
+
+
+def _timestamp(raw: bytes) -> datetime.datetime | None:
+    year, month, day, hour, minute, second, nanosecond, _zone, _daylight = (
+        _TIME.unpack(raw))
+    try:
+        return datetime.datetime(year, month, day, hour, minute, second,
+                                 nanosecond // 1000, datetime.timezone.utc)
+    except ValueError:
+        # All zero, or nonsense of a guest's making.
+        return None

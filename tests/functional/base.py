@@ -13,6 +13,7 @@ from nova import objects
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base
+from nova.virt.libvirt import utils as libvirt_utils
 from oslo_concurrency import processutils
 
 from nova_armvm import conf as armvm_conf
@@ -34,6 +35,28 @@ ARM_IMAGE = {'hw_architecture': 'aarch64', 'hw_machine_type': 'virt',
 _NOTE_OFFSET = firmware.FLASH_SIZE - 8192
 
 
+def create_image(driver, context, instance, *_unused, **_unused_too):
+    """Make a server's disk, in place of Nova's work on images.
+
+    :returns: that directory and disk were made, for Nova's clean-up.
+    """
+    directory = libvirt_utils.get_instance_path(instance)
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, 'disk'), 'wb') as disk:
+        disk.truncate(1024 ** 3)
+    return True, True
+
+
+class _ConfigurationOf:
+    """nova.conf of one host."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def __getattr__(self, name):
+        return getattr(CONF, name)
+
+
 class ArmServersTestCase(base.ServersTestBase):
     """Servers on hosts with ``compute_driver = armvm.ArmVMLibvirtDriver``.
 
@@ -48,6 +71,9 @@ class ArmServersTestCase(base.ServersTestBase):
     HOST_ARCHITECTURE = 'aarch64'
 
     def setUp(self):
+        # Servers go to compute1 as long as it takes them.
+        self.useFixture(nova_fixtures.HostNameWeigherFixture(
+            weights={'compute1': 100, 'compute2': 50}))
         paste = os.path.join(sys.prefix, 'etc', 'nova', 'api-paste.ini')
         if os.path.exists(paste):
             # Where pip puts it; Nova's tests look in their source tree.
@@ -74,11 +100,9 @@ class ArmServersTestCase(base.ServersTestBase):
                    block_device_allocate_retries_interval=1)
         self.useFixture(fixtures.MonkeyPatch(
             'nova_armvm.virt.boot_order.libvirt_qemu', libvirt.LibvirtQemu))
-        # As when the images of a server were really made, so that failures
-        # are cleaned up as in real life.
         self.useFixture(fixtures.MonkeyPatch(
             'nova.virt.libvirt.LibvirtDriver._create_image',
-            lambda *_unused, **_unused_too: (True, True)))
+            create_image))
 
     def _use_tenant(self):
         project = self.api_fixture.project_id
@@ -112,8 +136,9 @@ class ArmServersTestCase(base.ServersTestBase):
 
     # Hosts
 
-    def _get_connection(self, host_info=None, *_unused, hostname=None,
-                        **_unused_too):
+    def _get_connection(self, host_info=None, pci_info=None, mdev_info=None,
+                        vdpa_info=None, libvirt_version=None,
+                        qemu_version=None, hostname=None):
         return libvirt.Connection(
             'qemu:///system', firmware=self.firmware,
             nvram_directory=self.useFixture(fixtures.TempDir()).path,
@@ -124,10 +149,11 @@ class ArmServersTestCase(base.ServersTestBase):
         """Start nova-compute on a host with a disk of its own."""
         self.flags(state_path=self._state_path(hostname))
         super().start_compute(hostname, *args, **kwargs)
-        driver = self.computes[hostname].driver
-        connector = driver.get_volume_connector
         # All services of this process share one configuration, so what is
         # read from it at run time has the name of the last host.
+        driver = self.computes[hostname].driver
+        driver._armvm_guests._conf = _ConfigurationOf(hostname)
+        connector = driver.get_volume_connector
         driver.get_volume_connector = lambda instance: {
             **connector(instance), 'host': hostname}
         return hostname
@@ -255,6 +281,12 @@ class ArmServersTestCase(base.ServersTestBase):
         for part in (cinder_fixture.PASSWORD, 'token-', '/', 'Traceback',
                      'Error', '.test', 'Exception'):
             self.assertNotIn(part, text)
+
+    def run_periodic_tasks(self) -> None:
+        """Let a minute pass."""
+        for compute in self.computes.values():
+            compute.manager.update_available_resource(
+                nova_context.get_admin_context())
 
     @contextlib.contextmanager
     def no_new_volume(self):

@@ -27,9 +27,10 @@ def up(arguments: argparse.Namespace) -> None:
     with progress.step('Ceph'):
         ceph.start()
     with progress.step('OpenStack'):
-        services.start()
+        services.start_apis()
     with progress.step('users, quotas, types'):
         _in_venv('tools.sandbox.resources')
+    services.start_workers()
     with progress.step('compute hosts'):
         for host in config.HOSTS:
             hosts.ComputeHost(host).start()

@@ -115,9 +115,10 @@ class Tenant:
         built = guest_image.build(disk)
         name = f'armvm-{disk.identity}-{"-".join(properties.values())}'
         stamp = f'{built.stat().st_mtime_ns}'
-        for found in self._cloud.image.images(name=name):
+        for found in list(self._cloud.image.images(name=name)):
             if found.properties.get('sandbox_stamp') == stamp:
                 return found.id
+            self._cloud.image.delete_image(found)
         made = self._cloud.image.create_image(
             name=name, filename=str(built), disk_format='raw',
             container_format='bare', wait=True, validate_checksum=False,

@@ -20,7 +20,11 @@ CEPH_ETC = ETC / 'ceph'
 ADDRESS = '127.0.0.1'
 REGION = 'sandbox'
 
-PORTS = {
+#: Added to every port, so that a second sandbox (with a state directory of
+#: its own) can run beside the first.
+_SHIFT = int(os.environ.get('ARMVM_SANDBOX_PORT_SHIFT', '0'))
+
+PORTS = {name: port + _SHIFT for name, port in {
     'mariadb': 23306,
     'rabbitmq': 25672,
     'rabbitmq-dist': 25673,
@@ -34,7 +38,7 @@ PORTS = {
     'neutron': 29696,
     'cinder': 28776,
     'nova': 28774,
-}
+}.items()}
 
 VOLUME_TYPE = 'armvm-nvram'
 BACKEND = 'ceph'

@@ -196,10 +196,9 @@ class ComputeHost:
             'lock_path': self.host.state_path / 'locks'}
         sections['libvirt'] = {'virt_type': 'qemu', 'cpu_mode': 'none',
                                'images_type': 'qcow2'}
-        helper = f'{config.BIN}/privsep-helper --config-file {conf}'
         for group in ('nova_sys_admin', 'privsep_osbrick',
                       'vif_plug_ovs_privileged'):
-            sections[group] = {'helper_command': helper}
+            sections[group] = settings.privsep(conf)
         if self.host is config.ARMVM:
             sections['armvm'] = {'nvram_volume_type': config.VOLUME_TYPE}
         (self.host.state_path / 'instances').mkdir(parents=True,

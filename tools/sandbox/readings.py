@@ -8,7 +8,6 @@ import json
 import os
 import tempfile
 
-from nova_armvm.nvram import boot_options
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import varstore
 import rados
@@ -18,12 +17,15 @@ from tools.sandbox import ceph
 from tools.sandbox import config
 from tools.sandbox import infrastructure
 from tools.sandbox import process
+from tools.sandbox.guest import console
+
+_GUIDS = (console.GLOBAL, console.OURS)
 
 Variables = dict[str, str]
 
 
 def by_our_parser(volume_id: str) -> Variables:
-    """Return the global variables by name, contents in hexadecimal."""
+    """Return the guest's and the global variables, contents as hex."""
     with rados.Rados(conffile=str(ceph.CONF), rados_id='admin') as cluster, \
             cluster.open_ioctx(config.POOL) as pool, \
             rbd.Image(pool, f'volume-{volume_id}', read_only=True) as image:
@@ -32,7 +34,7 @@ def by_our_parser(volume_id: str) -> Variables:
         store = varstore.parse(reader.read(0, varstore.READ_SIZE))
     return {key.name: found.content.hex()
             for key, found in store.variables.items()
-            if key.guid == boot_options.GLOBAL}
+            if str(key.guid) in _GUIDS}
 
 
 def by_virt_firmware(volume_id: str) -> Variables:
@@ -52,4 +54,4 @@ def by_virt_firmware(volume_id: str) -> Variables:
         with open(found) as stream:
             document = json.load(stream)
     return {each['name']: each['data'] for each in document['variables']
-            if each['guid'] == str(boot_options.GLOBAL)}
+            if each['guid'] in _GUIDS}

@@ -35,14 +35,22 @@ def names() -> tuple[str, ...]:
     return (*reversed(_WORKERS), *(f'{api}-api' for api in reversed(_APIS)))
 
 
-def start() -> None:
-    """Write the configuration, make the databases, start everything."""
+def start_apis() -> None:
+    """Write the configuration, make the databases, start the APIs."""
     settings.write()
     _once('databases', _make_databases)
     for name in _APIS:
         _api(name).start()
     for name in _APIS:
         _api(name).wait_for(_answers(name), 90)
+
+
+def start_workers() -> None:
+    """Start what works behind the APIs.
+
+    Nova's log in to Keystone as they start and end when they are refused, so
+    their users have to exist.
+    """
     for name in _WORKERS:
         _worker(name).start()
 
@@ -65,7 +73,10 @@ def _api(name: str) -> process.Daemon:
         f'{module}:application', '--virtualenv', config.VENV,
         '--enable-threads', '--lazy-apps', '--master', '--need-app',
         '--die-on-term', '--processes', '1', '--threads', str(threads),
-        '--buffer-size', '65535', '--http-chunked-input', '--http-raw-body',
+        '--buffer-size', '65535',
+        # Nova uploads snapshots in chunks; uWSGI refuses those of 1 MiB and
+        # more by default, and Glance then answers 500.
+        '--chunked-input-limit', str(64 * 1024 ** 2),
         # uWSGI closes each connection; clients that are not told so meet
         # resets.
         '--add-header', 'Connection: close', '--listen', '64',

@@ -141,7 +141,16 @@ def _cinder() -> None:
     sections['service_user'] = {**user('cinder'),
                                 'send_service_user_token': True}
     sections['nova'] = user('nova')
-    write_ini(config.ETC / 'cinder' / 'cinder.conf', sections)
+    path = config.ETC / 'cinder' / 'cinder.conf'
+    for group in ('cinder_sys_admin', 'privsep_osbrick'):
+        sections[group] = privsep(path)
+    write_ini(path, sections)
+
+
+def privsep(path: pathlib.Path) -> dict[str, object]:
+    """Return how a service run by root starts its privileged daemon."""
+    return {'helper_command':
+            f'{config.BIN}/privsep-helper --config-file {path}'}
 
 
 def nova() -> Sections:

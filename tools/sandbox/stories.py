@@ -38,7 +38,7 @@ class Written:
         lost = [name for name, content in self.variables.items()
                 if seen['options'].get(name) != content.hex()]
         if seen['probe'] != self.probe.hex():
-            lost.append('ArmvmProbe')
+            lost.append(console.PROBE)
         order = console.numbers(seen['order'])
         # Firmware may add devices behind what the guest has put in order.
         if order[:len(self.order)] != self.order:
@@ -70,7 +70,7 @@ class Story:
         probe = secrets.token_bytes(16)
         for name, content in options.items():
             self.server.console.write(name, content)
-        self.server.console.write('ArmvmProbe', probe)
+        self.server.console.write(console.PROBE, probe)
         before = console.numbers(self.server.console.report()['order'])
         numbers = tuple(int(name[4:], 16) for name in options)
         order = numbers + before
@@ -101,7 +101,7 @@ class Story:
 
     def reboot_from_inside(self) -> None:
         """Have the guest reset itself."""
-        self.server.console.tell('reboot')
+        self.server.console.reboot()
 
 
 def _volume_is_ready(server: cloud.Server, operator: cloud.Operator,
@@ -123,7 +123,7 @@ def _both_readings(story: Story, volume_id: str) -> tuple[str, bool]:
     """Read the volume twice and compare both with what was written."""
     ours = readings.by_our_parser(volume_id)
     theirs = readings.by_virt_firmware(volume_id)
-    wanted = {**story.written.variables, 'ArmvmProbe': story.written.probe}
+    wanted = {**story.written.variables, console.PROBE: story.written.probe}
     missing = [name for name, content in wanted.items()
                if ours.get(name) != content.hex()]
     words = (f'{len(ours)} variables, '

@@ -42,7 +42,7 @@ class Table:
         try:
             seen, held = work()
         except process.SandboxError as error:
-            self._add(Row(story, step, expected, f'error: {error}'[:300],
+            self._add(Row(story, step, expected, _short(error),
                           time.monotonic() - begun, False))
             raise
         self._add(Row(story, step, expected, seen,
@@ -50,7 +50,7 @@ class Table:
 
     def fail(self, story: str, reason: str) -> None:
         """Keep that something outside the steps went wrong."""
-        self._add(Row(story, 'as a whole', 'no error', reason[:300], 0,
+        self._add(Row(story, 'as a whole', 'no error', _short(reason), 0,
                       False))
 
     def _add(self, row: Row) -> None:
@@ -84,3 +84,10 @@ class Table:
                 width) for column, width in zip(columns, _WIDTHS)]
             tail = (seconds, mark) if number == 0 else ('', '')
             print(f' {" | ".join(texts)} | {tail[0]:7} | {tail[1]}')
+
+
+def _short(error: object) -> str:
+    """Cut an error down to a table's cell, fit for a terminal."""
+    text = f'error: {error}'
+    return ''.join(char if char.isprintable() else ' '
+                   for char in text[:240])

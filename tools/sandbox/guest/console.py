@@ -12,7 +12,13 @@ from tools.sandbox import process
 from tools.sandbox.guest import load_option
 
 _MARK = b'ARMVM '
-_GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
+_ANSWER_SECONDS = 60
+GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
+
+#: The vendor GUID of the guest's own variable; UEFI firmware takes only names
+#: that it knows under the global one.
+OURS = 'a9d1b2f4-6c0e-4d53-9b71-2f6d1c3e5a80'
+PROBE = 'ArmvmProbe'
 
 Event = dict[str, ty.Any]
 
@@ -73,43 +79,67 @@ class Console:
                 if event is not None:
                     yield event
 
-    def wait(self, event: str, seconds: float, sequence: int = 0) -> Event:
+    def wait(self, event: str, seconds: float, sequence: int = 0,
+             meanwhile: Callable[[], None] = lambda: None) -> Event:
         """Wait until the guest says something.
+
+        :param meanwhile: done before each look.
 
         :raises SandboxError: with the end of the console.
         """
         def said() -> Event | None:
+            meanwhile()
             return next((found for found in self._events()
                          if found['event'] == event and
                          found['sequence'] == sequence), None)
         return process.wait_for(said, seconds, f'the guest\'s "{event}"',
                                 self._log)
 
-    def tell(self, *words: str) -> int:
-        """Give the guest a command; return its sequence number."""
+    def ask(self, event: str, seconds: float, *words: str) -> Event:
+        """Give the guest a command and wait for its answer.
+
+        QEMU listens to a pseudo-terminal only while somebody has it open,
+        and stalls when what it says there is not taken away.
+        """
         self._sequence += 1
         line = ' '.join((str(self._sequence), *words)) + '\n'
-        handle = os.open(self._terminal(), os.O_RDWR | os.O_NOCTTY)
+        handle = os.open(self._terminal(),
+                         os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         try:
             # Or the terminal would echo the guest's output back to it.
             tty.setraw(handle)
             os.write(handle, line.encode())
+            return self.wait(event, seconds, self._sequence,
+                             meanwhile=lambda: _drain(handle))
         finally:
             os.close(handle)
-        return self._sequence
 
     def write(self, name: str, content: bytes) -> None:
-        """Have the guest write a global variable and read it back.
+        """Have the guest write a variable and read it back.
 
         :raises SandboxError: it could not.
         """
         raw = struct.pack('<I', load_option.ATTRIBUTES) + content
-        number = self.tell('write', f'{name}-{_GLOBAL}', raw.hex())
-        done = self.wait('written', 30, number)
+        done = self.ask('written', _ANSWER_SECONDS, 'write',
+                        f'{name}-{OURS if name == PROBE else GLOBAL}',
+                        raw.hex())
         if done['result'] != 'ok':
             raise process.SandboxError(
                 f'the guest could not write {name}: {self._log}')
 
     def report(self) -> Event:
         """Ask the guest for its variables."""
-        return self.wait('report', 30, self.tell('report'))
+        return self.ask('report', _ANSWER_SECONDS, 'report')
+
+    def reboot(self) -> None:
+        """Have the guest reset itself."""
+        self.ask('rebooting', _ANSWER_SECONDS, 'reboot')
+
+
+def _drain(terminal: int) -> None:
+    """Take away what the guest said; the log has it as well."""
+    try:
+        while os.read(terminal, 65536):
+            pass
+    except BlockingIOError:
+        return

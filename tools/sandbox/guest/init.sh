@@ -14,6 +14,8 @@ insmod /modules/efivarfs.ko
 vars=/sys/firmware/efi/efivars
 mount -t efivarfs efivarfs $vars
 global=8be4df61-93ca-11d2-aa0d-00e098032b8c
+# The firmware takes only names that UEFI knows under the global one.
+ours=a9d1b2f4-6c0e-4d53-9b71-2f6d1c3e5a80
 disk=$(sed -n 's/.*armvm.disk=\([^ ]*\).*/\1/p' /proc/cmdline)
 boot_id=$(cat /proc/sys/kernel/random/boot_id)
 
@@ -37,7 +39,7 @@ report() {
         "\"boot_id\":\"$boot_id\",\"description\":\"$tables\"," \
         "\"current\":\"$(content BootCurrent-$global)\"," \
         "\"order\":\"$(content BootOrder-$global)\"," \
-        "\"probe\":\"$(content ArmvmProbe-$global)\",\"options\":{$options}}"
+        "\"probe\":\"$(content ArmvmProbe-$ours)\",\"options\":{$options}}"
 }
 
 # write SEQUENCE NAME-GUID HEX: attributes and content in one write.
