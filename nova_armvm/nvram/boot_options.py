@@ -59,8 +59,7 @@ class BootOption:
     @property
     def is_firmware_program(self) -> bool:
         """Whether it starts a program of the firmware, like its menu."""
-        return (not self.optional and
-                device_path.is_firmware_file(self.path))
+        return not self.optional and device_path.is_firmware_file(self.path)
 
     @property
     def made_by_firmware(self) -> bool:

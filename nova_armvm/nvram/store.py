@@ -81,13 +81,13 @@ class Content:
     """What a store holds when its guest is about to start.
 
     :ivar flash_size: bytes of flash that the guest will see.
-    :ivar variables: as of now.
+    :ivar variables: as of now; None where the store cannot be understood.
     :ivar made_for: facts of the firmware to note on the volume, empty when
         the store was seeded before.
     """
 
     flash_size: int
-    variables: varstore.VariableStore
+    variables: varstore.VariableStore | None
     made_for: dict[str, str]
 
 
@@ -183,8 +183,7 @@ class Stores:
             that the guest gets and whether it is for Secure Boot.
         :raises StoreSeedFailed: the template could not be written.
         :raises StoreReadFailed: the volume could not be read.
-        :raises StoreImageInvalid, VariableStoreInvalid: it holds something
-            else than a store.
+        :raises StoreImageInvalid: it holds something else than a store.
         """
         with self._opened(store) as volume:
             if reset or not seed.is_seeded(volume):
@@ -195,7 +194,8 @@ class Stores:
             reader = qcow2.Qcow2Reader(volume.read_at)
             flash = reader.read(0, min(reader.virtual_size,
                                        varstore.READ_SIZE))
-            return Content(reader.virtual_size, varstore.parse(flash), {})
+            return Content(reader.virtual_size,
+                           _understood(flash, store.owner), {})
 
     @contextlib.contextmanager
     def _opened(self, store: ConnectedStore):
@@ -292,6 +292,21 @@ class Stores:
         known = self._records.get(owner.uuid)
         if known is not None:
             self._records.put(dataclasses.replace(known, to_delete=False))
+
+
+def _understood(flash: bytes,
+                owner: cinder_volume.Owner) -> varstore.VariableStore | None:
+    """Read the variables, for what the driver decides by them.
+
+    A guest can write anything into its store, and what the firmware makes of
+    it is between the two, as on real hardware: no reason not to start.
+    """
+    try:
+        return varstore.parse(flash)
+    except exception.VariableStoreInvalid as error:
+        LOG.warning('%s It is left as it is.', error,
+                    instance_uuid=owner.uuid)
+        return None
 
 
 def _check_suitable(connection_info: access.ConnectionInfo) -> None:

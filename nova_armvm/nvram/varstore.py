@@ -186,8 +186,9 @@ def _volume(flash: bytes) -> _Volume:
         raise _invalid('it does not begin with a variable volume')
     if not header <= length <= min(len(flash), _VOLUME_MAX):
         raise _invalid('the volume is longer than the flash')
-    if header % 2 or not (_VOLUME_HEADER.size + 2 * _BLOCK_RUN.size <= header
-                          <= min(length, _VOLUME_HEADER_MAX)):
+    shortest = _VOLUME_HEADER.size + 2 * _BLOCK_RUN.size
+    if header % 2 or not shortest <= header <= min(length,
+                                                   _VOLUME_HEADER_MAX):
         raise _invalid('the volume header has an impossible length')
     if sum(struct.unpack_from(f'<{header // 2}H', flash)) & 0xFFFF:
         raise _invalid('the checksum of the volume header is wrong')
@@ -216,8 +217,11 @@ def _store_size(flash: bytes, start: int, end: int) -> tuple[int, bool]:
 
 def _visible(store: bytes,
              authenticated: bool) -> dict[VariableKey, Variable]:
-    """Return what edk2 finds: the first that is added, else the last that
-    was about to be replaced when the new one's write was cut short."""
+    """Return the variables that edk2 finds, by what tells them apart.
+
+    That is the first that is added, else the last of those that were about
+    to be replaced when the write of the new one was cut short.
+    """
     added: dict[VariableKey, Variable] = {}
     leaving: dict[VariableKey, Variable] = {}
     for state, variable in _entries(store, authenticated):
@@ -230,8 +234,7 @@ def _visible(store: bytes,
 
 def _entries(store: bytes,
              authenticated: bool) -> Iterator[tuple[int, Variable]]:
-    """Walk the variables as edk2 does; yield (state, variable) of those that
-    count."""
+    """Walk the variables as edk2 does; yield those that count, and states."""
     layout = _AUTHENTICATED_HEADER if authenticated else _PLAIN_HEADER
     offset = _aligned(_STORE_HEADER.size)
     while offset + layout.size <= len(store):

@@ -94,8 +94,10 @@ class Starter:
         lasting = guest_xml.with_guest_boot_order(xml)
         facts = dict(content.made_for)
         offered = guest_xml.offered_boot_paths(defined)
-        offers = bool(offered) and not boot_options.guest_owns_boot_order(
-            content.variables, last_offered)
+        # What is not understood is not put in order either.
+        offers = (bool(offered) and content.variables is not None and
+                  not boot_options.guest_owns_boot_order(content.variables,
+                                                         last_offered))
         if offers:
             facts[nvram_store.OFFERED_KEY] = boot_order.to_text(offered)
         if facts:

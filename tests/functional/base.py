@@ -204,6 +204,16 @@ class ArmServersTestCase(base.ServersTestBase):
         return objects.Instance.get_by_uuid(
             nova_context.get_admin_context(read_deleted='yes'), server['id'])
 
+    def reason(self, server, action: str) -> str:
+        """Return what the tenant is told of an action that failed."""
+        request = next(each['request_id']
+                       for each in self.api.get_instance_actions(server['id'])
+                       if each['action'] == action)
+        events = self.api.get_instance_action_details(
+            server['id'], request)['events']
+        return ' '.join(event['details'] for event in events
+                        if event['details'])
+
     # Stores
 
     def store_of(self, server) -> blockstore.Volume:

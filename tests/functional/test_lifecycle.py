@@ -92,10 +92,10 @@ class PowerTest(LifecycleTestCase):
             self.assertRaises(
                 client.OpenStackApiException, self.api.post_server_action,
                 self.server['id'], {'os-start': None})
-        server = self.admin_api.get_server(self.server['id'])
-        self.assertEqual('SHUTOFF', server['status'])
-        self.assertIn('missing', server['fault']['message'])
-        self.assert_fit_for_a_tenant(server['fault']['message'])
+        self._wait_for_state_change(self.server, 'SHUTOFF')
+        text = self.reason(self.server, 'start')
+        self.assertIn('missing', text)
+        self.assert_fit_for_a_tenant(text)
 
     def test_start_with_an_empty_volume_is_refused(self):
         self._stop_server(self.server)

@@ -4,9 +4,9 @@ import statistics
 
 from tools.sandbox import cloud
 from tools.sandbox import config
+from tools.sandbox.guest import image
 from tools.sandbox import progress
 from tools.sandbox import table as tables
-from tools.sandbox.guest import image
 
 ROUNDS = 5
 ALLOWED_SECONDS = 0.5

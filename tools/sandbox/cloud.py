@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the story does through OpenStack's APIs. Runs in the venv."""
-import pathlib
 import time
 
 from openstack import exceptions
 
 from tools.sandbox import config
+from tools.sandbox.guest import console
+from tools.sandbox.guest import image as guest_image
 from tools.sandbox import hosts
 from tools.sandbox import process
 from tools.sandbox import resources
-from tools.sandbox.guest import console
-from tools.sandbox.guest import image as guest_image
 
 #: What an image says; the tenant's side of the bargain.
 PROPERTIES = {

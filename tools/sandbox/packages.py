@@ -165,8 +165,9 @@ def _install_project() -> None:
         # From a copy: building leaves files beside the sources.
         scratch = config.STATE / 'build'
         shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(config.CHECKOUT, scratch, ignore=shutil.ignore_patterns(
-            '.venv', '.tox', '.stestr', '__pycache__', 'build'))
+        shutil.copytree(
+            config.CHECKOUT, scratch, ignore=shutil.ignore_patterns(
+                '.venv', '.tox', '.stestr', '__pycache__', 'build'))
         _pip('--no-deps', '--force-reinstall', os.fspath(scratch))
         shutil.rmtree(scratch)
         stamp.write_text(digest.hexdigest())

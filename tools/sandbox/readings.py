@@ -15,9 +15,9 @@ import rbd
 
 from tools.sandbox import ceph
 from tools.sandbox import config
+from tools.sandbox.guest import console
 from tools.sandbox import infrastructure
 from tools.sandbox import process
-from tools.sandbox.guest import console
 
 _GUIDS = (console.GLOBAL, console.OURS)
 

@@ -173,5 +173,3 @@ def _make_keystone() -> None:
 def discover_hosts() -> None:
     """Map new compute hosts to the cell."""
     _run('nova', 'nova-manage', 'cell_v2', 'discover_hosts')
-
-

@@ -6,11 +6,11 @@ import secrets
 
 from tools.sandbox import cloud
 from tools.sandbox import config
-from tools.sandbox import readings
-from tools.sandbox import table as tables
 from tools.sandbox.guest import console
 from tools.sandbox.guest import image
 from tools.sandbox.guest import load_option
+from tools.sandbox import readings
+from tools.sandbox import table as tables
 
 _BOOT_SECONDS = 120
 _LOADER = r'\EFI\BOOT\BOOTAA64.EFI'
@@ -168,6 +168,7 @@ def main_job(table: tables.Table, tenant: cloud.Tenant,
     step('suspend and resume', lambda: (server.suspend(), server.resume()),
          boots=False)
     step('restart of nova-compute', server.host.restart_compute, boots=False)
+    step('restart of the host', lambda: server.host.lose_power_of(server.id))
 
     def delete() -> tuple[str, bool]:
         server.delete()

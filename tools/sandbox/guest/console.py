@@ -8,8 +8,8 @@ import struct
 import tty
 import typing as ty
 
-from tools.sandbox import process
 from tools.sandbox.guest import load_option
+from tools.sandbox import process
 
 _MARK = b'ARMVM '
 _ANSWER_SECONDS = 60

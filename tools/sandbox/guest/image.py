@@ -13,8 +13,8 @@ import tempfile
 import uuid
 
 from tools.sandbox import config
-from tools.sandbox import process
 from tools.sandbox.guest import debian
+from tools.sandbox import process
 
 _MIB = 1024 * 1024
 _SECTOR = 512

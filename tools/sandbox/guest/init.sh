@@ -34,7 +34,8 @@ report() {
         name=${file##*/}
         options="$options${options:+,}\"${name%%-*}\":\"$(content "$name")\""
     done
-    if [ -d /sys/firmware/acpi/tables ]; then tables=acpi; else tables=fdt; fi
+    tables=fdt
+    [ -d /sys/firmware/acpi/tables ] && tables=acpi
     echo "ARMVM {\"event\":\"$1\",\"sequence\":${2:-0},\"disk\":\"$disk\"," \
         "\"boot_id\":\"$boot_id\",\"description\":\"$tables\"," \
         "\"current\":\"$(content BootCurrent-$global)\"," \
@@ -47,12 +48,9 @@ write() {
     file="$vars/$2"
     [ -f "$file" ] && chattr -i "$file"
     echo "$3" | xxd -r -p >/tmp/content
-    if dd if=/tmp/content of="$file" bs=64k count=1 2>/tmp/error &&
-        [ "$(content "$2")" = "${3#????????}" ]; then
-        result=ok
-    else
-        result=failed
-    fi
+    dd if=/tmp/content of="$file" bs=64k count=1 2>/tmp/error
+    result=failed
+    [ "$(content "$2")" = "${3#????????}" ] && result=ok
     echo "ARMVM {\"event\":\"written\",\"sequence\":$1," \
         "\"variable\":\"$2\",\"result\":\"$result\"}"
 }
@@ -60,9 +58,11 @@ write() {
 # The power button: off at once, so that stop and reboot are quick.
 for button in /dev/input/event*; do
     [ -e "$button" ] || continue
-    (dd if="$button" of=/dev/null bs=24 count=1 2>/dev/null
-     echo "ARMVM {\"event\":\"power-button\",\"sequence\":0}"
-     poweroff -f) &
+    {
+        dd if="$button" of=/dev/null bs=24 count=1 2>/dev/null
+        echo "ARMVM {\"event\":\"power-button\",\"sequence\":0}"
+        poweroff -f
+    } &
 done
 
 report boot

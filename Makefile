@@ -1,0 +1,27 @@
+# Everything a newcomer needs: "make test" and "make demo".
+
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.ready
+
+.PHONY: help venv test demo demo-down
+
+help:
+	@echo 'make test       unit and functional tests, style, documentation, installation'
+	@echo 'make demo       a real OpenStack with this driver, and what it is for (root)'
+	@echo 'make demo-down  end every process that the demo started'
+
+$(STAMP): requirements.txt test-requirements.txt doc/requirements.txt tools/make_venv.sh setup.cfg
+	tools/make_venv.sh $(VENV)
+	touch $@
+
+venv: $(STAMP)
+
+test: $(STAMP)
+	$(VENV)/bin/python tools/run_tests.py
+
+demo:
+	$(PYTHON) -m tools.sandbox demo
+
+demo-down:
+	$(PYTHON) -m tools.sandbox down
