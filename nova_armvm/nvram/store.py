@@ -82,13 +82,14 @@ class Content:
 
     :ivar flash_size: bytes of flash that the guest will see.
     :ivar variables: as of now; None where the store cannot be understood.
-    :ivar made_for: facts of the firmware to note on the volume, empty when
-        the store was seeded before.
+    :ivar made_for: facts of the firmware that the volume does not hold yet.
+    :ivar new: the store was seeded just now.
     """
 
     flash_size: int
     variables: varstore.VariableStore | None
     made_for: dict[str, str]
+    new: bool
 
 
 class Stores:
@@ -179,23 +180,35 @@ class Stores:
 
         :param store: not in use by a guest.
         :param reset: begin again with the template (rebuild).
-        :param template: asked when the store has to be seeded: the firmware
-            that the guest gets and whether it is for Secure Boot.
+        :param template: asked when the volume does not say what it was made
+            for: the firmware that the guest gets and whether it is for
+            Secure Boot.
         :raises StoreSeedFailed: the template could not be written.
         :raises StoreReadFailed: the volume could not be read.
         :raises StoreImageInvalid: it holds something else than a store.
         """
+        known = FLASH_SIZE_KEY in store.volume.metadata
+        # Asked before the volume is opened: what fails in it is not ours.
+        firmware_for_it = template() if reset or not known else None
         with self._opened(store) as volume:
-            if reset or not seed.is_seeded(volume):
-                if FLASH_SIZE_KEY in store.volume.metadata and not reset:
-                    raise exception.StoreImageInvalid(
-                        reason='the store that it once held is gone')
-                return self._seed(store, volume, *template())
-            reader = qcow2.Qcow2Reader(volume.read_at)
-            flash = reader.read(0, min(reader.virtual_size,
-                                       varstore.READ_SIZE))
-            return Content(reader.virtual_size,
-                           _understood(flash, store.owner), {})
+            if not reset and seed.is_seeded(volume):
+                return self._read(store, volume, firmware_for_it)
+            if firmware_for_it is None:
+                raise exception.StoreImageInvalid(
+                    reason='the store that it once held is gone')
+            return self._seed(store, volume, *firmware_for_it)
+
+    def _read(self, store: ConnectedStore, volume: access.VolumeBytes,
+              unnoted: tuple[firmware.Descriptor, bool] | None) -> Content:
+        reader = qcow2.Qcow2Reader(volume.read_at)
+        flash = reader.read(0, min(reader.virtual_size, varstore.READ_SIZE))
+        made_for = {}
+        if unnoted is not None:
+            # Seeded by a process that died before it could note the rest.
+            made_for = _facts(self._seeds.seed_for(
+                unnoted[0].template, unnoted[0].template_format), *unnoted)
+        return Content(reader.virtual_size, _understood(flash, store.owner),
+                       made_for, new=False)
 
     @contextlib.contextmanager
     def _opened(self, store: ConnectedStore):
@@ -223,12 +236,8 @@ class Stores:
         LOG.info('Volume %(volume)s was seeded from firmware %(firmware)s',
                  {'volume': store.volume.id, 'firmware': descriptor.name},
                  instance_uuid=store.owner.uuid)
-        return Content(
-            new.flash_size, varstore.parse(b''),
-            {FLASH_SIZE_KEY: str(new.flash_size),
-             DESCRIPTOR_KEY: descriptor.name,
-             TEMPLATE_KEY: new.checksum,
-             SECURE_BOOT_KEY: str(secure_boot)})
+        return Content(new.flash_size, varstore.parse(b''),
+                       _facts(new, descriptor, secure_boot), new=True)
 
     def check_fits(self, store: ConnectedStore, content: Content,
                    descriptor: firmware.Descriptor,
@@ -292,6 +301,15 @@ class Stores:
         known = self._records.get(owner.uuid)
         if known is not None:
             self._records.put(dataclasses.replace(known, to_delete=False))
+
+
+def _facts(made: seed.Seed, descriptor: firmware.Descriptor,
+           secure_boot: bool) -> dict[str, str]:
+    """Return what a volume remembers of the firmware."""
+    return {FLASH_SIZE_KEY: str(made.flash_size),
+            DESCRIPTOR_KEY: descriptor.name,
+            TEMPLATE_KEY: made.checksum,
+            SECURE_BOOT_KEY: str(secure_boot)}
 
 
 def _understood(flash: bytes,

@@ -133,8 +133,8 @@ def _translated(action: str) -> Iterator[None]:
 
 
 def _refusal(action: str, error: Exception) -> exception.StoreError:
-    """A 5xx says that Cinder, not the request, is broken."""
-    if getattr(error, 'code', None) in (500, 502, 503, 504):
+    """Tell a service that is away from one that answered."""
+    if getattr(error, 'code', None) in (502, 503, 504):
         return exception.StoreUnreachable(action=action)
     return exception.StoreRefused(action=action)
 

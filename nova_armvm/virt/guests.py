@@ -71,6 +71,8 @@ class Guests:
                 conf.armvm.firmware_descriptor_dirs))
         self._provisions: dict[str, background.Background] = {}
         self._resets: set[str] = set()
+        # Builds that Nova will not try elsewhere.
+        self._given_up: set[str] = set()
 
     # What a guest is
 
@@ -123,7 +125,7 @@ class Guests:
         if not _is_arm(image_meta):
             yield
             return
-        with _fit_for_fault(instance):
+        with self._fit_for_fault(instance):
             try:
                 self._begin(instance, image_meta)
                 yield
@@ -132,6 +134,28 @@ class Guests:
                 if work is not None:
                     work.wait()
                 self._resets.discard(instance.uuid)
+
+    @contextlib.contextmanager
+    def _fit_for_fault(self, instance: objects.Instance) -> Iterator[None]:
+        """Make of what fails in spawn() what a tenant may read.
+
+        Nova tells a tenant the text of whatever was raised; libvirt's texts
+        name paths. What no other host could do better ends the build at
+        once, so that its reason, and not "no more hosts", is the fault.
+        """
+        try:
+            yield
+        # Through Nova's name for it: tests of Nova replace the module there.
+        except libvirt_driver.libvirt.libvirtError as error:
+            LOG.exception('libvirt refused the guest', instance=instance)
+            raise exception.GuestRefused() from error
+        except _HOPELESS as error:
+            if instance.vm_state != vm_states.BUILDING:
+                raise
+            self._given_up.add(instance.uuid)
+            raise nova_exception.BuildAbortException(
+                instance_uuid=instance.uuid,
+                reason=error.format_message()) from error
 
     def _begin(self, instance: objects.Instance,
                image_meta: objects.ImageMeta) -> None:
@@ -216,13 +240,15 @@ class Guests:
         """
         if ending is lifecycle.Ending.NONE:
             return
+        given_up = instance.uuid in self._given_up
+        self._given_up.discard(instance.uuid)
         try:
             self._delete(self._owner(instance))
         except exception.StoreError as error:
             LOG.warning('The volume with the UEFI variables could not be '
                         'deleted now and will be tried again: %s', error,
                         instance=instance)
-            if ending is lifecycle.Ending.NEVER_RAN:
+            if ending is lifecycle.Ending.NEVER_RAN and not given_up:
                 raise
 
     def _delete(self, owner: volume.Owner) -> None:
@@ -262,25 +288,3 @@ def _has_flash(image_meta: objects.ImageMeta) -> bool:
     wanted = image_meta.properties
     return (wanted.get('hw_firmware_type') != fields.FirmwareType.BIOS and
             not wanted.get('hw_firmware_stateless'))
-
-
-@contextlib.contextmanager
-def _fit_for_fault(instance: objects.Instance) -> Iterator[None]:
-    """Make of what fails in spawn() what a tenant may read.
-
-    Nova tells a tenant the text of whatever was raised; libvirt's texts name
-    paths. What no other host could do better ends the build at once, so that
-    its reason, and not "no more hosts", is the server's fault.
-    """
-    try:
-        yield
-    # Through Nova's name for it: tests of Nova replace the module there.
-    except libvirt_driver.libvirt.libvirtError as error:
-        LOG.exception('libvirt refused the guest', instance=instance)
-        raise exception.GuestRefused() from error
-    except _HOPELESS as error:
-        if instance.vm_state != vm_states.BUILDING:
-            raise
-        raise nova_exception.BuildAbortException(
-            instance_uuid=instance.uuid,
-            reason=error.format_message()) from error

@@ -86,7 +86,7 @@ class Starter:
     def _form_for(self, xml: str, store: nvram_store.ConnectedStore,
                   content: nvram_store.Content) -> Form:
         defined = self._defined(xml)
-        if not content.made_for:
+        if not content.new:
             self._stores.check_fits(store, content,
                                     *self._firmware_of(defined))
         last_offered = boot_order.from_text(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 import uuid
 
 import fixtures
@@ -30,6 +31,9 @@ armvm_conf.register_opts(CONF)
 
 ARM_IMAGE = {'hw_architecture': 'aarch64', 'hw_machine_type': 'virt',
              'hw_firmware_type': 'uefi'}
+
+#: How often to look for what must come, every half second.
+PATIENCE = 60
 
 #: Near the end of the flash, where neither firmware nor our code looks.
 _NOTE_OFFSET = firmware.FLASH_SIZE - 8192
@@ -204,12 +208,31 @@ class ArmServersTestCase(base.ServersTestBase):
         return objects.Instance.get_by_uuid(
             nova_context.get_admin_context(read_deleted='yes'), server['id'])
 
+    def _wait_for_state_change(self, server, expected_status, max_retries=10,
+                               wait_for_fault_key=True):
+        # Nova's waits for five seconds, which a busy machine may need, and
+        # waits them also for a server that has failed.
+        if expected_status == 'ERROR' or server.get('status') == 'ERROR':
+            return super()._wait_for_state_change(
+                server, expected_status, PATIENCE, wait_for_fault_key)
+        for _look in range(PATIENCE):
+            server = self.admin_api.get_server(server['id'])
+            if server['status'] == expected_status:
+                return server
+            if server['status'] == 'ERROR' and 'fault' in server:
+                self.fail(server['fault']['message'])
+            time.sleep(0.5)
+        self.fail(f'Still {server["status"]} and not {expected_status}.')
+
+    def _wait_for_assert(self, assert_func, max_retries=PATIENCE, sleep=0.5):
+        super()._wait_for_assert(assert_func, max_retries, sleep)
+
     def reason(self, server, action: str) -> str:
-        """Return what the tenant is told of an action that failed."""
-        request = next(each['request_id']
-                       for each in self.api.get_instance_actions(server['id'])
+        """Return what an operator is told of an action that failed."""
+        actions = self.admin_api.get_instance_actions(server['id'])
+        request = next(each['request_id'] for each in actions
                        if each['action'] == action)
-        events = self.api.get_instance_action_details(
+        events = self.admin_api.get_instance_action_details(
             server['id'], request)['events']
         return ' '.join(event['details'] for event in events
                         if event['details'])

@@ -41,8 +41,9 @@ def install() -> None:
             python = pool.submit(_install_python)
             debian.result()
             python.result()
-        # Needs libvirt's headers, so it comes last.
+        # These are compiled, with what apt has brought.
         _pip_if_missing('libvirt', 'libvirt-python==11.3.0')
+        _pip_if_missing('uwsgidecorators', 'uWSGI==2.0.31')
         _link_ceph_bindings()
     _install_project()
 
