@@ -274,6 +274,7 @@ class Stores:
         """
         known = self._records.get(owner.uuid)
         info = known.connection_info if known else None
+        # Before anything is undone, so that a crash from here on is made good.
         self._records.put(record.HostRecord(
             instance=owner.uuid, project=owner.project_id,
             connection_info=info, to_delete=True))

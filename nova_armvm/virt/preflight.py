@@ -22,6 +22,7 @@ from oslo_utils import strutils
 
 from nova_armvm import exception
 from nova_armvm.nvram import firmware
+from nova_armvm.virt import boot_order
 
 LOG = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ def _software(host: libvirt_host.Host) -> Iterator[str]:
     if not host.has_min_version(MIN_LIBVIRT):
         yield ('libvirt is older than %d.%d.%d, which cannot keep variables '
                'on a volume: install a newer one.' % MIN_LIBVIRT)
+    if boot_order.libvirt_qemu is None:
+        yield ('The Python module "libvirt_qemu" is missing: install the '
+               'whole of libvirt-python.')
     if shutil.which('qemu-img') is None:
         yield 'qemu-img is not installed: install QEMU\'s tools (qemu-utils).'
 
@@ -144,16 +148,19 @@ def _type_problems(client: ty.Any, found: ty.Any) -> Iterator[str]:
 
 def _bindings(client: ty.Any, found: ty.Any) -> Iterator[str]:
     backend = found.extra_specs.get('volume_backend_name')
-    protocols = {
-        getattr(pool, 'storage_protocol', None)
-        for pool in client.pools.list(detailed=True)
-        if backend in (None, getattr(pool, 'volume_backend_name', None))}
-    flat = {name for protocol in protocols for name in (
-        protocol if isinstance(protocol, list) else [protocol])}
-    if flat.isdisjoint(_RBD_PROTOCOLS):
+    pools = [pool for pool in client.pools.list(detailed=True)
+             if backend in (None, getattr(pool, 'volume_backend_name', None))]
+    if not any(_is_rbd(pool) for pool in pools):
         return
     for module in ('rados', 'rbd'):
         if importutils.try_import(module) is None:
             yield (f'The Python module "{module}" is missing, which the '
                    f'volume type "{found.name}" needs: install it '
                    f'(python3-{module}) where nova-compute runs.')
+
+
+def _is_rbd(pool: ty.Any) -> bool:
+    protocol = getattr(pool, 'storage_protocol', None)
+    # Drivers report one name or every name that it ever had.
+    names = protocol if isinstance(protocol, list) else [protocol]
+    return not set(names).isdisjoint(_RBD_PROTOCOLS)
