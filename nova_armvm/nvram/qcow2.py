@@ -110,6 +110,25 @@ class Qcow2Reader:
         if size:
             yield place, size
 
+    def places(self, length: int) -> list[tuple[int, int, int]]:
+        """Return where the beginning of the guest's view can be overwritten.
+
+        Stores are preallocated, so writing there changes no metadata.
+
+        :param length: bytes from the start of the guest's view.
+        :returns: (offset as the guest sees it, offset on the volume, bytes)
+            of each cluster.
+        :raises StoreImageInvalid: a cluster is not preallocated.
+        """
+        found = []
+        for index in range(-(-length // self._cluster)):
+            place = self._place(index)
+            if place is None:
+                raise _invalid('it is not preallocated')
+            start = index * self._cluster
+            found.append((start, place, min(self._cluster, length - start)))
+        return found
+
     def _place(self, index: int) -> int | None:
         """Return where a cluster lies, None if it reads as zeros."""
         entry = self._l2(index // self._per_table)[index % self._per_table]

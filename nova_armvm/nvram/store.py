@@ -25,6 +25,7 @@ from oslo_log import log as logging
 from nova_armvm import exception
 from nova_armvm.nvram import access
 from nova_armvm.nvram import firmware
+from nova_armvm.nvram import ftw
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import record
 from nova_armvm.nvram import seed
@@ -202,13 +203,18 @@ class Stores:
               unnoted: tuple[firmware.Descriptor, bool] | None) -> Content:
         reader = qcow2.Qcow2Reader(volume.read_at)
         flash = reader.read(0, min(reader.virtual_size, varstore.READ_SIZE))
+        variables = _understood(flash, store.owner)
+        if variables is not None and variables.erased:
+            LOG.warning('The host went down while the firmware rewrote the '
+                        'variable store; finishing that from the copy.',
+                        instance_uuid=store.owner.uuid)
+            finish_rewrite(flash, reader, volume)
         made_for = {}
         if unnoted is not None:
             # Seeded by a process that died before it could note the rest.
             made_for = _facts(self._seeds.seed_for(
                 unnoted[0].template, unnoted[0].template_format), *unnoted)
-        return Content(reader.virtual_size, _understood(flash, store.owner),
-                       made_for, new=False)
+        return Content(reader.virtual_size, variables, made_for, new=False)
 
     @contextlib.contextmanager
     def _opened(self, store: ConnectedStore):
@@ -302,6 +308,25 @@ class Stores:
         known = self._records.get(owner.uuid)
         if known is not None:
             self._records.put(dataclasses.replace(known, to_delete=False))
+
+
+def finish_rewrite(flash: bytes, reader: qcow2.Qcow2Reader,
+                   volume: access.VolumeBytes) -> None:
+    """Finish the rewrite of a store that was cut short after it was erased.
+
+    AAVMF formats such a store at its next start although the copy that it
+    made is complete (tried with 2022.11), and everything would be lost.
+    Written backwards: until the volume header comes, last of all, the store
+    counts as erased and the copy as what it is.
+
+    :param flash: as read, from a store that is erased.
+    :param reader: of the same volume.
+    :param volume: not in use by a guest.
+    """
+    whole = varstore.settled(flash)
+    for start, place, length in reversed(reader.places(ftw.BLOCK_SIZE)):
+        volume.write_at(place, whole[start:start + length])
+        volume.flush()
 
 
 def _facts(made: seed.Seed, descriptor: firmware.Descriptor,

@@ -128,7 +128,7 @@ def parse(flash: bytes) -> VariableStore:
     :raises VariableStoreInvalid: it is formatted, but not as edk2 does.
     """
     flash = bytes(flash)
-    erased = _is_blank(flash[:ftw.BLOCK_SIZE])
+    erased = _is_blank(flash[:_VOLUME_HEADER_MAX])
     whole, pending = _settled(flash, erased)
     if erased and not pending:
         return VariableStore(False, types.MappingProxyType({}))
@@ -150,7 +150,7 @@ def settled(flash: bytes) -> bytes:
     :param flash: as for parse(); returned unchanged when nothing is pending.
     :raises VariableStoreInvalid: it is formatted, but not as edk2 does.
     """
-    return _settled(flash, _is_blank(flash[:ftw.BLOCK_SIZE]))[0]
+    return _settled(flash, _is_blank(flash[:_VOLUME_HEADER_MAX]))[0]
 
 
 def _settled(flash: bytes, erased: bool) -> tuple[bytes, bool]:
@@ -168,7 +168,10 @@ def _settled(flash: bytes, erased: bool) -> tuple[bytes, bool]:
 
 
 def _is_blank(block: bytes) -> bool:
-    """Tell whether flash was never written (zeros) or is erased (ones)."""
+    """Tell whether flash was never written (zeros) or is erased (ones).
+
+    Where a header should be that is enough: firmware judges by it alone.
+    """
     return not block.strip(b'\0') or not block.strip(b'\xff')
 
 
