@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python3 -m tools.sandbox COMMAND``, from the top of the checkout."""
 import argparse
+from concurrent import futures
 import os
+import pathlib
+import shutil
 import sys
 
 from tools.sandbox import ceph
@@ -13,28 +16,38 @@ from tools.sandbox import process
 from tools.sandbox import progress
 from tools.sandbox import services
 
+#: What --purge keeps: it takes long to make and holds no state.
+_KEPT = (config.VENV, config.LOGS, config.STATE / 'guest')
+
 
 def install(_arguments: argparse.Namespace) -> None:
     """Install what the sandbox needs."""
+    process.wait_for_other_runs()
     packages.install()
 
 
 def up(arguments: argparse.Namespace) -> None:
     """Install and start everything."""
     install(arguments)
-    with progress.step('MariaDB, RabbitMQ, memcached'):
-        infrastructure.start()
-    with progress.step('Ceph'):
-        ceph.start()
-    with progress.step('OpenStack'):
-        services.start_apis()
-    with progress.step('users, quotas, types'):
-        _in_venv('tools.sandbox.resources')
+    with futures.ThreadPoolExecutor() as pool:
+        storage = pool.submit(_start_ceph)
+        with progress.step('MariaDB, RabbitMQ, memcached'):
+            infrastructure.start()
+        with progress.step('OpenStack'):
+            services.start_apis()
+        with progress.step('users, quotas, types'):
+            _in_venv('tools.sandbox.resources')
+        storage.result()
     services.start_workers()
     with progress.step('compute hosts'):
         for host in config.HOSTS:
             hosts.ComputeHost(host).start()
         _in_venv('tools.sandbox.ready')
+
+
+def _start_ceph() -> None:
+    with progress.step('Ceph'):
+        ceph.start()
 
 
 def _in_venv(module: str, *arguments: str) -> None:
@@ -54,17 +67,30 @@ def demo(arguments: argparse.Namespace) -> None:
         {**os.environ, **infrastructure.path_environment()})
 
 
-def down(_arguments: argparse.Namespace) -> None:
+def down(arguments: argparse.Namespace) -> None:
     """End every process of the sandbox; its data stays for the next time."""
-    for host in config.HOSTS:
-        with progress.step(f'end {host.name}'):
-            hosts.ComputeHost(host).stop()
-    for name in (*services.names(), *ceph.names(), *infrastructure.names()):
-        process.stop_recorded(config.RUN / f'{name}.json')
+    with futures.ThreadPoolExecutor() as pool:
+        with progress.step('end the compute hosts'):
+            list(pool.map(lambda host: hosts.ComputeHost(host).stop(),
+                          config.HOSTS))
+        with progress.step('end OpenStack'):
+            list(pool.map(process.stop_named, services.names()))
+    with progress.step('end the rest'):
+        for name in (*ceph.names(), *infrastructure.names()):
+            process.stop_named(name)
     left = sorted(path.stem for path in config.RUN.glob('*.json'))
     if left:
         raise process.SandboxError(f'still recorded as running: {left}')
     progress.say('everything has ended')
+    if arguments.purge:
+        with progress.step('delete the data'):
+            for path in config.STATE.iterdir():
+                if path not in _KEPT:
+                    _delete(path)
+
+
+def _delete(path: pathlib.Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def status(_arguments: argparse.Namespace) -> None:
@@ -78,8 +104,12 @@ def main() -> int:
         prog='tools.sandbox', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     for work in (install, up, demo, down, status):
-        commands.add_parser(work.__name__, help=work.__doc__).set_defaults(
-            work=work)
+        command = commands.add_parser(work.__name__, help=work.__doc__)
+        command.set_defaults(work=work)
+        if work is down:
+            command.add_argument(
+                '--purge', action='store_true',
+                help='delete its data, too; what is installed stays')
     arguments = parser.parse_args()
     if os.geteuid():
         print('The sandbox has to be run by root.', file=sys.stderr)

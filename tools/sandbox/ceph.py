@@ -2,6 +2,7 @@
 """A Ceph cluster of one monitor, one manager and one OSD on a file."""
 import json
 import os
+import shutil
 import uuid
 
 from tools.sandbox import config
@@ -100,7 +101,8 @@ def _make_monitor() -> None:
                 f'[v2:{config.ADDRESS}:{ports["ceph-mon-v2"]},'
                 f'v1:{config.ADDRESS}:{ports["ceph-mon-v1"]}]', scratch)
     made = _DATA / 'mon.new'
-    made.mkdir(exist_ok=True)
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
     process.run('ceph-mon', '--conf', CONF, '--mkfs', '-i', 'a', '--monmap',
                 scratch, '--keyring', mon_keyring, '--mon-data', made)
     made.rename(_DATA / 'mon')
@@ -118,7 +120,10 @@ def _make_and_start_manager() -> None:
 def _make_and_start_osd() -> None:
     data, keyring = _DATA / 'osd', config.CEPH_ETC / 'ceph.osd.0.keyring'
     if not keyring.exists():
-        data.mkdir(exist_ok=True)
+        # What a run that was cut short has made of it is made again.
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir()
+        command('osd', 'purge-new', '0', '--yes-i-really-mean-it')
         identity = str(uuid.uuid4())
         process.run('ceph-authtool', '--create-keyring', data / 'keyring',
                     '--gen-key', '-n', 'osd.0')

@@ -21,7 +21,8 @@ ADDRESS = '127.0.0.1'
 REGION = 'sandbox'
 
 #: Added to every port, so that a second sandbox (with a state directory of
-#: its own) can run beside the first.
+#: its own) can run beside the first. Not above 3000: from 32768 on they are
+#: among those that the kernel gives to clients.
 _SHIFT = int(os.environ.get('ARMVM_SANDBOX_PORT_SHIFT', '0'))
 
 PORTS = {name: port + _SHIFT for name, port in {

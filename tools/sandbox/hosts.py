@@ -72,8 +72,10 @@ class ComputeHost:
         pid = self._init().pid()
         if pid is None:
             raise process.SandboxError(f'{self.host.name} is not up')
-        return ('/usr/bin/nsenter', '-t', str(pid), '-m', '-u', '--',
-                *map(os.fspath, command))
+        # Without --root a sandbox in a chroot would leave it here, for the
+        # machine's own libvirt.
+        return ('/usr/bin/nsenter', '-t', str(pid), '-m', '-u', '--root',
+                '--', *map(os.fspath, command))
 
     def run(self, *command: str | os.PathLike, **kwargs) -> str:
         """Run a command inside to its end; return its output."""
@@ -153,13 +155,12 @@ class ComputeHost:
 
     def _define_ceph_secret(self) -> None:
         identity = config.credentials()['ceph_secret']
-        if identity in self.virsh('secret-list'):
-            return
         path = self.host.directory / 'secret.xml'
         path.write_text(
             f'<secret ephemeral="no" private="no"><uuid>{identity}</uuid>'
             '<usage type="ceph"><name>client.cinder secret</name></usage>'
             '</secret>')
+        # Each time: one that a cut short run has defined has no value yet.
         self.virsh('secret-define', str(path))
         key = self.host.directory / 'secret.key'
         key.touch(mode=0o600)
@@ -216,19 +217,20 @@ class ComputeHost:
 
     def stop(self) -> None:
         """End every process in the host's namespaces, guests included."""
-        pid = self._init().pid()
         for part in ('nova-compute', 'libvirtd', 'virtlogd'):
-            process.stop_recorded(
-                config.RUN / f'{self._name(part)}.json')
-        if pid is not None:
-            mine = os.readlink(f'/proc/{pid}/ns/mnt')
-            process.end([other for other in process.all_pids()
-                         if other != pid and _namespace(other) == mine])
-        process.stop_recorded(config.RUN / f'{self._name("init")}.json')
+            process.stop_named(self._name(part))
+        process.end(self._inhabitants)
+        process.stop_named(self._name('init'))
+
+    def _inhabitants(self) -> list[int]:
+        """Return what sees this host's directories, even without its init."""
+        mine = self.host.directory / 'run-libvirt'
+        return [pid for pid in process.all_pids()
+                if pid != self._init().pid() and _sees(pid, mine)]
 
 
-def _namespace(pid: int) -> str | None:
+def _sees(pid: int, directory: pathlib.Path) -> bool:
     try:
-        return os.readlink(f'/proc/{pid}/ns/mnt')
+        return directory.samefile(f'/proc/{pid}/root/run/libvirt')
     except OSError:
-        return None
+        return False

@@ -4,19 +4,26 @@ from concurrent import futures
 import hashlib
 import os
 import pathlib
-import re
 import shutil
 import subprocess
+import sys
 
+from tools.sandbox import apt_sources
 from tools.sandbox import config
 from tools.sandbox import process
 from tools.sandbox import progress
 
-REQUIREMENTS = pathlib.Path(__file__).with_name('requirements.txt')
+_HERE = pathlib.Path(__file__).parent
+REQUIREMENTS = _HERE / 'requirements.txt'
+#: What these need in turn, as it was when the sandbox was last tried.
+CONSTRAINTS = _HERE / 'constraints.txt'
+#: Built from source, so they wait for Debian's compiler and headers.
+_BUILT = ('uWSGI', 'libvirt-python')
 
 _APT = ('apt-get', '-q', '-y', '-o', 'DPkg::Lock::Timeout=600')
 _BACKPORTS = pathlib.Path(
     '/etc/apt/sources.list.d/armvm-sandbox-backports.list')
+_DIST_PACKAGES = pathlib.Path('/usr/lib/python3/dist-packages')
 
 PACKAGES = (
     'mariadb-server', 'rabbitmq-server', 'memcached', 'ceph-mon', 'ceph-mgr',
@@ -42,34 +49,44 @@ def install() -> None:
             debian.result()
             python.result()
         # These are compiled, with what apt has brought.
-        _pip_if_missing('libvirt', 'libvirt-python==11.3.0')
-        _pip_if_missing('uwsgidecorators', 'uWSGI==2.0.31')
+        _build_python()
         _link_ceph_bindings()
     _install_project()
 
 
+def _interpreter() -> str:
+    """Return a Python for which Debian's Ceph bindings were built."""
+    return (sys.executable if sys.version_info[:2] == (3, 11)
+            else '/usr/bin/python3')
+
+
 def _ensure_python_venv() -> None:
-    if subprocess.run(['python3', '-c', 'import ensurepip'],
+    if subprocess.run([_interpreter(), '-c', 'import ensurepip'],
                       capture_output=True).returncode:
         process.run(*_APT, 'update', log='apt')
         process.run(*_APT, 'install', '--no-install-recommends',
                     'python3-venv', log='apt')
 
 
-def _missing(packages: tuple[str, ...]) -> list[str]:
+def _missing(packages: tuple[str, ...], version: str = '') -> list[str]:
+    """Return the packages that are not there with a text in the version."""
     done = subprocess.run(
-        ['dpkg-query', '-W', '-f', '${Package} ${Status}\n', *packages],
-        capture_output=True, text=True)
+        ['dpkg-query', '-W', '-f', '${Package} ${Version} ${Status}\n',
+         *packages], capture_output=True, text=True)
     there = {line.split()[0] for line in done.stdout.splitlines()
-             if line.endswith(' install ok installed')}
+             if line.endswith(' install ok installed') and
+             version in line.split()[1]}
     return [package for package in packages if package not in there]
 
 
 def _install_debian() -> None:
     environment = {'DEBIAN_FRONTEND': 'noninteractive'}
-    plain, newer = _missing(PACKAGES), _missing(FROM_BACKPORTS)
+    plain, newer = _missing(PACKAGES), _missing(FROM_BACKPORTS, '~bpo12')
     if not plain and not newer:
         return
+    # For a run that was cut short.
+    process.run('dpkg', '--configure', '-a', log='apt',
+                environment=environment)
     _configure_backports()
     process.run(*_APT, 'update', log='apt')
     with _no_service_starts():
@@ -83,11 +100,13 @@ class _no_service_starts:
     """Keeps Debian's packages from starting services of their own."""
 
     path = pathlib.Path('/usr/sbin/policy-rc.d')
+    text = '#!/bin/sh\n# of the ARM VM sandbox, while it installs\nexit 101\n'
 
     def __enter__(self) -> None:
-        self.ours = not self.path.exists()
+        self.ours = (not self.path.exists() or
+                     self.path.read_text() == self.text)
         if self.ours:
-            self.path.write_text('#!/bin/sh\nexit 101\n')
+            self.path.write_text(self.text)
             self.path.chmod(0o755)
 
     def __exit__(self, *error: object) -> None:
@@ -97,21 +116,16 @@ class _no_service_starts:
 
 def _configure_backports() -> None:
     """Add backports from wherever this machine gets bookworm."""
-    texts = [path.read_text() for path in (
-        *pathlib.Path('/etc/apt').glob('sources.list'),
-        *pathlib.Path('/etc/apt/sources.list.d').glob('*.list'),
-        *pathlib.Path('/etc/apt/sources.list.d').glob('*.sources'))]
-    everything = '\n'.join(texts)
-    if re.search(r'^[^#\n]*bookworm-backports', everything, re.MULTILINE):
+    known = apt_sources.configured()
+    if any('bookworm-backports' in source.suites for source in known):
         return
-    found = re.search(
-        r'^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s*)?)(\S+?/debian/?)\s',
-        everything + '\n', re.MULTILINE)
-    if not found:
+    debian = next((source for source in known
+                   if 'bookworm' in source.suites and
+                   'main' in source.components), None)
+    if debian is None:
         raise process.SandboxError(
             'no Debian bookworm source is configured on this machine')
-    _BACKPORTS.write_text(
-        f'deb {found.group(1)} bookworm-backports main\n')
+    _BACKPORTS.write_text(apt_sources.line(debian, 'bookworm-backports'))
 
 
 def _pip(*arguments: str) -> None:
@@ -120,20 +134,30 @@ def _pip(*arguments: str) -> None:
 
 
 def _install_python() -> None:
-    stamp = config.VENV / '.requirements'
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
+    """Install what comes as wheels, which needs no compiler."""
+    if _stamp('requirements').exists():
         return
-    if not (config.BIN / 'python').exists():
-        process.run('python3', '-m', 'venv', config.VENV, log='pip')
-    _pip('-r', os.fspath(REQUIREMENTS))
-    stamp.write_text(wanted)
+    if not (config.BIN / 'pip').exists():
+        process.run(_interpreter(), '-m', 'venv', config.VENV, log='pip')
+    lines = REQUIREMENTS.read_text().splitlines()
+    _pip('-c', os.fspath(CONSTRAINTS),
+         *(line for line in lines if line and not line.startswith('#')))
+    _stamp('requirements').touch()
 
 
-def _pip_if_missing(module: str, requirement: str) -> None:
-    if subprocess.run([config.BIN / 'python', '-c', f'import {module}'],
-                      capture_output=True).returncode:
-        _pip(requirement)
+def _build_python() -> None:
+    """Install what has to be compiled."""
+    if _stamp('built').exists():
+        return
+    _pip('-c', os.fspath(CONSTRAINTS), *_BUILT)
+    _stamp('built').touch()
+
+
+def _stamp(what: str) -> pathlib.Path:
+    """Return the file that says that these very versions are installed."""
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() +
+                            CONSTRAINTS.read_bytes())
+    return config.VENV / f'.{what}-{wanted.hexdigest()[:16]}'
 
 
 def _link_ceph_bindings() -> None:
@@ -142,13 +166,13 @@ def _link_ceph_bindings() -> None:
     They are built for the same CPython 3.11; the directory that they are in
     holds Debian's older OpenStack libraries as well.
     """
-    site = next((config.VENV / 'lib').glob('python3.11')) / 'site-packages'
+    site = config.VENV / 'lib' / 'python3.11' / 'site-packages'
     for module in ('rados', 'rbd'):
-        name = f'{module}.cpython-311-x86_64-linux-gnu.so'
-        link = site / name
-        if not link.exists():
-            link.unlink(missing_ok=True)
-            link.symlink_to(f'/usr/lib/python3/dist-packages/{name}')
+        for built in _DIST_PACKAGES.glob(f'{module}.cpython-311-*.so'):
+            link = site / built.name
+            if not link.exists():
+                link.unlink(missing_ok=True)
+                link.symlink_to(built)
 
 
 def _install_project() -> None:

@@ -2,6 +2,7 @@
 """Commands and daemons: started, found again after a crash, ended."""
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -11,13 +12,32 @@ import subprocess
 import time
 
 from tools.sandbox import config
+from tools.sandbox import progress
 
 _TAIL_LINES = 25
 _STOP_SECONDS = 20
+#: In the environment of every daemon of ours and its children: its record.
+_MARK = 'ARMVM_SANDBOX_DAEMON'
 
 
 class SandboxError(Exception):
     """Something did not work; the message says what and where to look."""
+
+
+def wait_for_other_runs() -> None:
+    """Wait until no other run makes the sandbox, and keep others out.
+
+    The lock is inherited by the commands of run() and so outlives a run that
+    was killed while, say, its schema migration goes on.
+    """
+    config.STATE.mkdir(parents=True, exist_ok=True)
+    handle = os.open(config.STATE / '.lock', os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(handle, True)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        progress.say('waiting for the end of another run')
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def run(*command: str | os.PathLike, log: str = 'setup',
@@ -31,6 +51,8 @@ def run(*command: str | os.PathLike, log: str = 'setup',
     words = [os.fspath(word) for word in command]
     done = subprocess.run(
         words, capture_output=True, text=True, input=stdin or '', cwd=cwd,
+        # What is inheritable is the lock of wait_for_other_runs().
+        close_fds=False,
         env={**os.environ, **(environment or {})})
     config.LOGS.mkdir(parents=True, exist_ok=True)
     with open(config.LOGS / f'{log}.log', 'a') as stream:
@@ -117,14 +139,15 @@ class Daemon:
         if self.pid() is not None:
             if json.loads(self._record.read_text())['of'] == fingerprint:
                 return False
-            self.stop()
+        self.stop()
         config.LOGS.mkdir(parents=True, exist_ok=True)
         config.RUN.mkdir(parents=True, exist_ok=True)
         with open(self.log, 'ab') as log:
             process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
-                cwd=config.STATE, env={**os.environ, **self._environment})
+                cwd=config.STATE, env={**os.environ, **self._environment,
+                                       _MARK: _mark(self._record)})
         self._record.write_text(json.dumps(
             {'pid': process.pid, 'started': _started_at(process.pid),
              'of': fingerprint}))
@@ -136,9 +159,7 @@ class Daemon:
         def check() -> object:
             found = condition()
             if not found and self.pid() is None:
-                raise SandboxError(
-                    f'{self.name} ended; {self.log} ends with:\n'
-                    + _last_lines(self.log.read_text(errors='replace')))
+                require_running([self.name])
             return found
         return wait_for(check, seconds, f'{self.name} {what}', self.log)
 
@@ -158,8 +179,18 @@ def recorded_pid(path: pathlib.Path) -> int | None:
     return None
 
 
+def stop_named(name: str) -> None:
+    """End a daemon of ours by its name."""
+    stop_recorded(config.RUN / f'{name}.json')
+
+
 def stop_recorded(path: pathlib.Path, sign: int = signal.SIGTERM) -> None:
-    """End the process that a record names, with its session."""
+    """End the process that a record names, with all that it has started.
+
+    What is not in its session (privileged helpers, Erlang's) or was started
+    by a run that was killed before it made the record is known by its
+    environment.
+    """
     pid = recorded_pid(path)
     if pid is not None:
         for each, limit in ((sign, _STOP_SECONDS), (signal.SIGKILL, 10)):
@@ -169,13 +200,29 @@ def stop_recorded(path: pathlib.Path, sign: int = signal.SIGTERM) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid if pid in members else members[0], each)
             if each == signal.SIGKILL:
-                end(members)
+                _kill(members)
             deadline = time.monotonic() + limit
             while _session(pid) and time.monotonic() < deadline:
                 time.sleep(0.05)
         if _session(pid):
             raise SandboxError(f'process {pid} does not end')
+    mark = f'{_MARK}={_mark(path)}'
+    end(lambda: [other for other in all_pids() if mark in _environ(other)])
     path.unlink(missing_ok=True)
+
+
+def _mark(record: pathlib.Path) -> str:
+    """Return what tells a daemon from one of a sandbox in a chroot."""
+    root = os.stat('/')
+    return f'{record}@{root.st_dev}:{root.st_ino}'
+
+
+def _environ(pid: int) -> list[str]:
+    try:
+        raw = pathlib.Path(f'/proc/{pid}/environ').read_bytes()
+    except OSError:
+        return []
+    return raw.decode(errors='replace').split('\0')
 
 
 def _session(leader: int) -> list[int]:
@@ -196,8 +243,29 @@ def all_pids() -> list[int]:
     return [int(name) for name in os.listdir('/proc') if name.isdigit()]
 
 
-def end(pids: Sequence[int]) -> None:
-    """Kill processes; those that are gone already are no error."""
+def end(find: Callable[[], Sequence[int]]) -> None:
+    """Kill the processes that a function finds, until it finds none."""
+    def none_left() -> bool:
+        found = find()
+        _kill(found)
+        return not found
+    wait_for(none_left, 10, 'the end of processes', pause=0.05)
+
+
+def _kill(pids: Sequence[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def require_running(names: Sequence[str]) -> None:
+    """Look whether daemons of ours still run.
+
+    :raises SandboxError: one has ended; with the end of its log.
+    """
+    for name in names:
+        if recorded_pid(config.RUN / f'{name}.json') is None:
+            log = config.LOGS / f'{name}.log'
+            raise SandboxError(
+                f'{name} ended; {log} ends with:\n'
+                + _last_lines(log.read_text(errors='replace')))

@@ -8,7 +8,13 @@ from tools.sandbox import services
 _LIMIT = 120
 
 
+#: Those without which no compute host comes up.
+_NEEDED = ('nova-conductor', 'nova-scheduler', 'cinder-volume',
+           *(f'{host.name}-nova-compute' for host in config.HOSTS))
+
+
 def _up(cloud) -> set[str]:
+    process.require_running(_NEEDED)
     return {service.host for service in cloud.compute.services()
             if service.binary == 'nova-compute' and service.state == 'up'}
 

@@ -126,6 +126,7 @@ def _run(service: str, program: str, *arguments: str) -> None:
 
 
 def _make_databases() -> None:
+    infrastructure.make_empty_databases()
     with futures.ThreadPoolExecutor(max_workers=3) as pool:
         works = [pool.submit(work) for work in (
             _make_nova_databases, _make_neutron_database, _make_keystone,
