@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+import unittest
+import uuid
+
+from nova_armvm.nvram import boot_options
+from nova_armvm.nvram import device_path
+from tools.sandbox.guest import console
+from tools.sandbox.guest import load_option
+
+PARTITION = uuid.UUID('11111111-2222-3333-4444-555555555555')
+
+
+class LoadOptionTest(unittest.TestCase):
+    """Written by the sandbox, read by the driver's own decoder."""
+
+    def test_program_on_a_partition(self):
+        option = boot_options.decode(0x40, load_option.for_file(
+            'disk B', PARTITION, 2048, 4096, r'\EFI\BOOT\BOOTAA64.EFI'))
+        self.assertEqual('disk B', option.description)
+        words = device_path.to_text(option.path)
+        self.assertIn(str(PARTITION), words.lower())
+        self.assertIn('BOOTAA64.EFI', words)
+
+    def test_network(self):
+        option = boot_options.decode(0x41, load_option.for_network(
+            'network', bytes.fromhex('525400aabbcc')))
+        self.assertIn('525400aabbcc', device_path.to_text(
+            option.path).lower().replace(':', ''))
+
+    def test_order_is_read_as_it_was_written(self):
+        content = load_option.order(0x50, 0x1, 0xFFFF)
+        self.assertEqual((0x50, 0x1, 0xFFFF),
+                         console.numbers(content.hex()))
+
+
+class ConsoleTest(unittest.TestCase):
+
+    def test_event_is_found_behind_what_the_kernel_says(self):
+        self.assertEqual(
+            {'event': 'boot', 'sequence': 0},
+            console.parse(b'[ 0.1] ARMVM {"event":"boot","sequence":0}\n'))
+
+    def test_other_lines_say_nothing(self):
+        for line in (b'Welcome to GRUB!\n', b'ARMVM {"event":\n',
+                     b'ARMVM 3\n', b'\xff\xfe\n'):
+            with self.subTest(line):
+                self.assertIsNone(console.parse(line))
