@@ -5,6 +5,7 @@ What the driver's tests conclude is worth as much as these rules, so each is
 held here; they were taken from Cinder 29.
 """
 from cinderclient import exceptions as cinder_errors
+from keystoneauth1 import exceptions as keystone_errors
 from nova import context as nova_context
 from nova import exception
 from nova import test
@@ -299,7 +300,7 @@ class FaultTest(CinderFixtureTestCase):
 
     def test_wrong_password_is_refused_by_keystone(self):
         self.flags(password='wrong', group='cinder')
-        self.assertRaises(Exception, self.made)
+        self.assertRaises(keystone_errors.Unauthorized, self.made)
 
     def test_operation_can_fail_before_anything_is_done(self):
         self.cinder.fail('volume_create', 503)

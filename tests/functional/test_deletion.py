@@ -2,6 +2,8 @@
 """A store goes with its server, and with nothing less."""
 from nova import context as nova_context
 
+from tests.fixtures.cinder import fixture as cinder_fixture
+from tests.fixtures.cinder import rows
 from tests.functional import base
 
 
@@ -37,7 +39,7 @@ class DeletionTest(base.ArmServersTestCase):
     def test_volume_of_the_same_name_that_is_not_ours_stays(self):
         server = self.boot()
         foreign = self.cinder.store.create_volume(
-            base.blockstore.Caller(base.cinder_fixture.SERVICE_PROJECT),
+            rows.Caller(cinder_fixture.SERVICE_PROJECT),
             {'size': 1, 'name': self.store_of(server).name})
         foreign.status = 'available'
         self._delete_server(server)

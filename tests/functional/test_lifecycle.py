@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a guest wrote is there after everything but the server's deletion."""
 from nova.compute import task_states
+from nova.compute import vm_states
 from nova.tests.functional.api import client
 
 from tests.fixtures.cinder import fixture as cinder_fixture
@@ -194,6 +195,47 @@ class RestartTest(LifecycleTestCase):
         self.restart_compute_service('compute1')
         self._wait_until_deleted(self.server)
         self.assert_nothing_left()
+
+
+class DeadBuildTest(base.ArmServersTestCase):
+    """The service dies while a server is built."""
+
+    def setUp(self):
+        super().setUp()
+        self.start_compute()
+        self.server = self.boot()
+        instance = self.instance(self.server)
+        instance.vm_state = vm_states.BUILDING
+        instance.task_state = task_states.SPAWNING
+        instance.launched_at = None
+        instance.save()
+        self.domain(self.server).destroy()
+        self.domain(self.server).undefineFlags(
+            base.fakelibvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
+
+    def assert_cleaned_with_the_server(self):
+        self.restart_compute_service('compute1')
+        server = self._wait_for_state_change(
+            self.server, 'ERROR', wait_for_fault_key=False)
+        self._delete_server(server)
+        self.assert_nothing_left()
+
+    def test_after_everything_was_done(self):
+        self.assert_cleaned_with_the_server()
+
+    def test_between_attachment_and_its_completion(self):
+        volume = self.store_of(self.server)
+        self.attachment_of(self.server).status = 'attaching'
+        volume.status = volume.attach_status = 'attaching'
+        self.assert_cleaned_with_the_server()
+
+    def test_before_the_attachment(self):
+        volume = self.store_of(self.server)
+        del self.cinder.store.attachments[self.attachment_of(self.server).id]
+        volume.status, volume.attach_status = 'available', 'detached'
+        for path in self.own_files():
+            base.os.unlink(path)
+        self.assert_cleaned_with_the_server()
 
 
 class ServiceProjectTest(base.ArmServersTestCase):
