@@ -38,6 +38,7 @@ _PERSISTENT, _VOLATILE = properties.NVRAM.allowed
 
 #: Trying again on another host cannot help against these.
 _HOPELESS = (exception.StoreQuotaExceeded, exception.StoreUnreachable,
+             exception.StoreRefused, exception.StoreVolumeUnsuitable,
              exception.StoreVolumeFailed, exception.StoreVolumeTimeout,
              exception.StoreVolumeAmbiguous, exception.PropertyUnknown,
              exception.PropertyInvalid, exception.PropertyConflict,
@@ -55,6 +56,7 @@ class Guests:
         """
         own = os.path.join(conf.state_path, 'armvm')
         self._conf = conf
+        self._host_name = conf.host
         self._stores = nvram_store.Stores(
             volume.StoreVolumes(
                 conf.host, conf.armvm.nvram_volume_type,
@@ -159,7 +161,7 @@ class Guests:
 
     def _begin(self, instance: objects.Instance,
                image_meta: objects.ImageMeta) -> None:
-        here = instance.host == self._conf.host
+        here = instance.host == self._host_name
         if not lifecycle.begins_afresh(
                 vm_state=instance.vm_state, task_state=instance.task_state,
                 on_this_host=here):
@@ -228,7 +230,7 @@ class Guests:
         return lifecycle.ending(
             deleted=bool(instance.deleted), vm_state=instance.vm_state,
             task_state=instance.task_state,
-            on_this_host=instance.host == self._conf.host,
+            on_this_host=instance.host == self._host_name,
             destroy_disks=destroy_disks)
 
     def ended(self, instance: objects.Instance,

@@ -51,16 +51,6 @@ def create_image(driver, context, instance, *_unused, **_unused_too):
     return True, True
 
 
-class _ConfigurationOf:
-    """nova.conf of one host."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-
-    def __getattr__(self, name):
-        return getattr(CONF, name)
-
-
 class ArmServersTestCase(base.ServersTestBase):
     """Servers on hosts with ``compute_driver = armvm.ArmVMLibvirtDriver``.
 
@@ -156,7 +146,6 @@ class ArmServersTestCase(base.ServersTestBase):
         # All services of this process share one configuration, so what is
         # read from it at run time has the name of the last host.
         driver = self.computes[hostname].driver
-        driver._armvm_guests._conf = _ConfigurationOf(hostname)
         connector = driver.get_volume_connector
         driver.get_volume_connector = lambda instance: {
             **connector(instance), 'host': hostname}
