@@ -115,16 +115,20 @@ class Stores:
             this call towards the attachment is undone.
         """
         volume = self._volumes.find(owner)
+        connector = None
         if volume is None:
             if not may_create:
                 raise exception.StoreVolumeMissing(name=owner.volume_name)
-            volume = self._volumes.create(owner)
+            asked = self._volumes.create(owner)
+            # Asks the host a lot, so it is done while Cinder works.
+            connector = self._host_side.connector(owner)
+            volume = self._volumes.wait_usable(asked)
         elif volume.status == 'creating':
             volume = self._volumes.wait_usable(volume.id)
         attachment = self._volumes.own_attachment(volume)
         if attachment is None:
-            attachment = self._volumes.attach(volume, owner,
-                                              self._host_side.connector(owner))
+            attachment = self._volumes.attach(
+                volume, owner, connector or self._host_side.connector(owner))
         return ConnectedStore(owner, volume,
                               self._connected(owner, volume, attachment))
 

@@ -187,11 +187,11 @@ class StoreVolumes:
                 each.metadata.get(INSTANCE_KEY) == owner.uuid and
                 each.status != 'deleting']
 
-    def create(self, owner: Owner) -> Volume:
-        """Ask Cinder for a volume and wait until it is usable.
+    def create(self, owner: Owner) -> str:
+        """Ask Cinder for a volume; wait_usable() has to follow.
 
-        :raises StoreQuotaExceeded, StoreVolumeFailed, StoreVolumeTimeout,
-            StoreUnreachable, StoreRefused:
+        :returns: its id.
+        :raises StoreQuotaExceeded, StoreUnreachable, StoreRefused:
         """
         with _translated('make the volume'):
             created = self._api.create(
@@ -203,7 +203,7 @@ class StoreVolumes:
                           PROJECT_KEY: owner.project_id})
         LOG.info('Volume %s was made for the UEFI variables', created['id'],
                  instance_uuid=owner.uuid)
-        return self.wait_usable(created['id'])
+        return created['id']
 
     def wait_usable(self, volume_id: str) -> Volume:
         """Wait until a volume has been created.

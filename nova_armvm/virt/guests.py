@@ -116,6 +116,28 @@ class Guests:
 
     # First boot, rebuild, unshelve, evacuation
 
+    def prepare(self, instance: objects.Instance) -> None:
+        """Begin to make the store of an instance whose build has begun.
+
+        What stands in its way is told by spawning(), where it becomes the
+        server's fault.
+        """
+        if _is_arm(instance.image_meta):
+            with contextlib.suppress(exception.ArmVMError):
+                self._begin(instance, instance.image_meta)
+
+    def abandon(self, instance: objects.Instance) -> None:
+        """Undo prepare() for a build that did not come to spawning()."""
+        if self._settle(instance):
+            self._delete_if_possible(instance)
+
+    def _settle(self, instance: objects.Instance) -> bool:
+        """Wait until a store is no longer being made; tell if it was."""
+        work = self._provisions.pop(instance.uuid, None)
+        if work is not None:
+            work.wait()
+        return work is not None
+
     @contextlib.contextmanager
     def spawning(self, instance: objects.Instance,
                  image_meta: objects.ImageMeta) -> Iterator[None]:
@@ -132,9 +154,7 @@ class Guests:
                 self._begin(instance, image_meta)
                 yield
             finally:
-                work = self._provisions.pop(instance.uuid, None)
-                if work is not None:
-                    work.wait()
+                self._settle(instance)
                 self._resets.discard(instance.uuid)
 
     @contextlib.contextmanager
@@ -161,6 +181,8 @@ class Guests:
 
     def _begin(self, instance: objects.Instance,
                image_meta: objects.ImageMeta) -> None:
+        if instance.uuid in self._provisions:
+            return
         here = instance.host == self._host_name
         if not lifecycle.begins_afresh(
                 vm_state=instance.vm_state, task_state=instance.task_state,
@@ -213,8 +235,31 @@ class Guests:
             if instance.task_state == task_states.RESUMING:
                 yield self._starter.resumed_form(xml, connected)
             else:
-                yield self._starter.form(xml, connected,
-                                         instance.uuid in self._resets)
+                form = self._starter.form(xml, connected,
+                                          instance.uuid in self._resets)
+                with self._noting(connected, form):
+                    yield form
+
+    @contextlib.contextmanager
+    def _noting(self, store: nvram_store.ConnectedStore,
+                form: start.Form) -> Iterator[None]:
+        """Keep what the volume is to remember, while QEMU starts.
+
+        Not worth a failed start: what is missing is noted by the next.
+        """
+        work = background.Background(
+            f'armvm-note-{store.owner.uuid}',
+            lambda: self._stores.note(store, form.facts))
+        try:
+            yield
+        finally:
+            work.wait()
+        try:
+            work.result()
+        except exception.StoreError as error:
+            LOG.warning('The volume with the UEFI variables could not be '
+                        'given its metadata; the next start will: %s', error,
+                        instance_uuid=store.owner.uuid)
 
     def launched(self, guest, form: start.Form, resume: bool) -> None:
         """Leave the boot order to a guest that was started paused."""
@@ -242,16 +287,25 @@ class Guests:
         """
         if ending is lifecycle.Ending.NONE:
             return
+        self._settle(instance)
         given_up = instance.uuid in self._given_up
         self._given_up.discard(instance.uuid)
+        failure = self._delete_if_possible(instance)
+        if (failure is not None and not given_up and
+                ending is lifecycle.Ending.NEVER_RAN):
+            raise failure
+
+    def _delete_if_possible(self, instance: objects.Instance
+                            ) -> exception.StoreError | None:
+        """Delete a store; return what was in the way, to be tried again."""
         try:
             self._delete(self._owner(instance))
         except exception.StoreError as error:
             LOG.warning('The volume with the UEFI variables could not be '
                         'deleted now and will be tried again: %s', error,
                         instance=instance)
-            if ending is lifecycle.Ending.NEVER_RAN and not given_up:
-                raise
+            return error
+        return None
 
     def _delete(self, owner: volume.Owner) -> None:
         with lockutils.lock(f'armvm-nvram-{owner.uuid}'):

@@ -32,11 +32,24 @@ class ArmVMMixin:
         preflight.check(CONF, self._host)
         self._armvm_guests = guests.Guests(self, CONF)
 
+    def prepare_for_spawn(self, instance) -> None:
+        # Nova: once the host is claimed for a first boot, before its block
+        # devices are prepared and spawn() is called. Added: the volume is
+        # made beside that and Nova's image work.
+        super().prepare_for_spawn(instance)
+        self._armvm_guests.prepare(instance)
+
+    def failed_spawn_cleanup(self, instance) -> None:
+        # Nova: when a build ends between prepare_for_spawn() and spawn(), in
+        # place of destroy(). Added: no volume stays behind.
+        super().failed_spawn_cleanup(instance)
+        self._armvm_guests.abandon(instance)
+
     def spawn(self, context, instance, image_meta, *args: ty.Any,
               **kwargs: ty.Any) -> None:
         # Nova: first boot, rebuild, unshelve and (on the new host)
-        # evacuation. Added: the volume is made beside Nova's image work, and
-        # what fails is told in words that are fit for the server's fault.
+        # evacuation. Added: the volume is there when the guest is to start,
+        # and what fails is told in words that are fit for the server's fault.
         with self._armvm_guests.spawning(instance, image_meta):
             super().spawn(context, instance, image_meta, *args, **kwargs)
 

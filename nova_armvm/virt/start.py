@@ -23,11 +23,13 @@ class Form:
         reboot, which starts it without Nova describing it again.
     :ivar offers_order: Nova's boot order is in ``xml`` and has to be
         withdrawn once QEMU has it.
+    :ivar facts: what the volume is to remember of this start.
     """
 
     xml: str
     lasting_xml: str
     offers_order: bool
+    facts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Starter:
@@ -100,9 +102,7 @@ class Starter:
                                                          last_offered))
         if offers:
             facts[nvram_store.OFFERED_KEY] = boot_order.to_text(offered)
-        if facts:
-            self._stores.note(store, facts)
-        return Form(xml if offers else lasting, lasting, offers)
+        return Form(xml if offers else lasting, lasting, offers, facts)
 
     def _defined(self, xml: str) -> str:
         guest = self._host.write_instance_config(xml)

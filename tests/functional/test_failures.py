@@ -3,7 +3,9 @@
 import os
 
 import fixtures
+from nova import exception as nova_exception
 
+from nova_armvm.nvram import store as nvram_store
 from tests.fixtures.cinder import fixture as cinder_fixture
 from tests.functional import base
 
@@ -118,10 +120,16 @@ class FailureInCinderTest(FailureTestCase):
         self.assertIn('complete the attachment', self.failed_boot())
         self.assert_nothing_left_of_it()
 
-    def test_firmware_cannot_be_noted(self):
-        self.cinder.fail('metadata_set', 400)
-        self.assertIn('note the firmware', self.failed_boot())
-        self.assert_nothing_left_of_it()
+    def test_firmware_cannot_be_noted_and_is_at_the_next_start(self):
+        self.cinder.fail('metadata_set', 400, times=1)
+        server = self.boot()
+        known = self.cinder.volumes_left()[0].metadata
+        self.assertNotIn(nvram_store.FLASH_SIZE_KEY, known)
+        self._stop_server(server)
+        self._start_server(server)
+        known = self.cinder.volumes_left()[0].metadata
+        self.assertEqual(str(base.firmware.FLASH_SIZE),
+                         known[nvram_store.FLASH_SIZE_KEY])
 
     def test_volume_is_read_only(self):
         self.cinder.store.behaviour.connection['access_mode'] = 'ro'
@@ -137,6 +145,36 @@ class FailureInCinderTest(FailureTestCase):
         self.cinder.fail('attachment_create', 400)
         self.failed_boot()
         self._delete_server(self.server)
+        self.assert_nothing_left_of_it()
+
+
+class FailureBeforeSpawnTest(FailureTestCase):
+    """Nova's own steps fail when the volume is being made already."""
+
+    def fail_when_volume_is_there(self, method, error):
+        def fail(*_unused, **_unused_too):
+            self._wait_for_assert(
+                lambda: self.assertTrue(self.cinder.volumes_left()),
+                sleep=0.1)
+            raise error
+        self.useFixture(fixtures.MonkeyPatch(
+            f'nova.compute.manager.ComputeManager.{method}', fail))
+
+    def test_block_devices_cannot_be_prepared(self):
+        self.fail_when_volume_is_there(
+            '_prep_block_device', nova_exception.InvalidBDM())
+        self.failed_boot()
+        self.assertEqual(1, self.cinder.operations.count('volume_create'))
+        self.assert_nothing_left_of_it()
+
+    def test_cinder_is_away_then(self):
+        self.cinder.fail('volume_delete', 503)
+        self.fail_when_volume_is_there(
+            '_prep_block_device', nova_exception.InvalidBDM())
+        self.failed_boot()
+        self.assertEqual(1, len(self.cinder.volumes_left()))
+        self.cinder.heal('volume_delete')
+        self.run_periodic_tasks()
         self.assert_nothing_left_of_it()
 
 
