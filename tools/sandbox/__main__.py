@@ -9,6 +9,7 @@ import sys
 
 from tools.sandbox import ceph
 from tools.sandbox import config
+from tools.sandbox.guest import image
 from tools.sandbox import hosts
 from tools.sandbox import infrastructure
 from tools.sandbox import packages
@@ -30,14 +31,15 @@ def up(arguments: argparse.Namespace) -> None:
     """Install and start everything."""
     install(arguments)
     with futures.ThreadPoolExecutor() as pool:
-        storage = pool.submit(_start_ceph)
+        beside = [pool.submit(work) for work in (_start_ceph, _build_guests)]
         with progress.step('MariaDB, RabbitMQ, memcached'):
             infrastructure.start()
         with progress.step('OpenStack'):
             services.start_apis()
         with progress.step('users, quotas, types'):
             _in_venv('tools.sandbox.resources')
-        storage.result()
+        for work in beside:
+            work.result()
     services.start_workers()
     with progress.step('compute hosts'):
         for host in config.HOSTS:
@@ -48,6 +50,12 @@ def up(arguments: argparse.Namespace) -> None:
 def _start_ceph() -> None:
     with progress.step('Ceph'):
         ceph.start()
+
+
+def _build_guests() -> None:
+    with progress.step('guest disks'):
+        for disk in image.ALL:
+            image.build(disk)
 
 
 def _in_venv(module: str, *arguments: str) -> None:

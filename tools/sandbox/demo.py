@@ -9,6 +9,7 @@ import sys
 from tools.sandbox import benchmark
 from tools.sandbox import cloud
 from tools.sandbox import config
+from tools.sandbox.guest import image
 from tools.sandbox import process
 from tools.sandbox import progress
 from tools.sandbox import stories
@@ -22,7 +23,7 @@ def _run_stories(table: tables.Table) -> None:
     tenant, operator = cloud.Tenant(), cloud.Operator()
     with progress.step('guest images'):
         tenant.clean_up()
-        for disk in (stories.DISK_A, stories.DISK_B, stories.RESCUE):
+        for disk in image.ALL:
             tenant.image(disk, cloud.PERSISTENT)
         for disk in (stories.DISK_A, stories.DISK_B):
             tenant.image(disk, {})

@@ -16,7 +16,7 @@ _BOOT_SECONDS = 120
 _LOADER = r'\EFI\BOOT\BOOTAA64.EFI'
 _MAC = bytes.fromhex('525400aabbcc')
 
-DISK_A, DISK_B, RESCUE = (image.Disk(name) for name in 'ABR')
+DISK_A, DISK_B, RESCUE = image.ALL
 
 
 def _option_for(disk: image.Disk, description: str,

@@ -53,6 +53,10 @@ class Disk:
     sectors = _ESP_SECTORS
 
 
+#: Two to boot from, and one for rescue.
+DISK_A, DISK_B, RESCUE = ALL = tuple(Disk(name) for name in 'ABR')
+
+
 def build(disk: Disk) -> pathlib.Path:
     """Build a disk unless it is there as it would be built; return it."""
     stamp = disk.path.with_suffix('.of')
