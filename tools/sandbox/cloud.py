@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the story does through OpenStack's APIs. Runs in the venv."""
+from collections.abc import Callable
+import functools
 import time
 
+import fasteners
 from openstack import exceptions
 
 from tools.sandbox import config
@@ -22,6 +25,19 @@ PERSISTENT = {'hw_armvm_nvram': 'persistent'}
 
 _LIMIT = 180
 
+#: nova-compute drops what it is doing when it is ended. So that the stories
+#: can share a host a restart waits for their requests, and they for it.
+_AT_WORK = {host: fasteners.ReaderWriterLock() for host in config.HOSTS}
+
+
+def _undisturbed(method: Callable) -> Callable:
+    """Keep a server's nova-compute from being restarted meanwhile."""
+    @functools.wraps(method)
+    def attended(self: 'Server', *arguments, **named):
+        with _AT_WORK[self.host.host].read_lock():
+            return method(self, *arguments, **named)
+    return attended
+
 
 class Server:
     """A server of the tenant and the host that it is on."""
@@ -38,7 +54,7 @@ class Server:
         """Return Nova's status."""
         return self._tenant.compute.get_server(self.id).status
 
-    def wait(self, status: str, pause: float = 0.2) -> None:
+    def wait(self, status: str) -> None:
         """Wait for a status with no work in progress.
 
         :raises SandboxError: the server failed; with its fault.
@@ -51,43 +67,52 @@ class Server:
             return server.status == status and not server.task_state
         process.wait_for(there, _LIMIT, f'server {self.id} {status}',
                          config.LOGS / f'{self.host.host.name}-nova-'
-                         'compute.log', pause=pause)
+                         'compute.log')
 
+    @_undisturbed
     def reboot(self, kind: str) -> None:
         """Reboot, SOFT or HARD, and wait until Nova is done."""
         self._tenant.compute.reboot_server(self.id, kind)
         self.wait('ACTIVE')
 
+    @_undisturbed
     def stop(self) -> None:
         self._tenant.compute.stop_server(self.id)
         self.wait('SHUTOFF')
 
+    @_undisturbed
     def start(self) -> None:
         self._tenant.compute.start_server(self.id)
         self.wait('ACTIVE')
 
+    @_undisturbed
     def pause(self) -> None:
         self._tenant.compute.pause_server(self.id)
         self.wait('PAUSED')
         self._tenant.compute.unpause_server(self.id)
         self.wait('ACTIVE')
 
+    @_undisturbed
     def suspend(self) -> None:
         self._tenant.compute.suspend_server(self.id)
         self.wait('SUSPENDED')
 
+    @_undisturbed
     def resume(self) -> None:
         self._tenant.compute.resume_server(self.id)
         self.wait('ACTIVE')
 
+    @_undisturbed
     def rescue(self, image_id: str) -> None:
         self._tenant.compute.rescue_server(self.id, image_ref=image_id)
         self.wait('RESCUE')
 
+    @_undisturbed
     def unrescue(self) -> None:
         self._tenant.compute.unrescue_server(self.id)
         self.wait('ACTIVE')
 
+    @_undisturbed
     def delete(self) -> None:
         """Delete and wait until Nova knows it no more."""
         self._tenant.compute.delete_server(self.id, ignore_missing=True)
@@ -99,6 +124,19 @@ class Server:
                 return True
             return False
         process.wait_for(gone, _LIMIT, f'the end of server {self.id}')
+
+    def restart_compute(self) -> None:
+        """Restart the host's nova-compute; guests go on."""
+        with _AT_WORK[self.host.host].write_lock():
+            self.host.restart_compute()
+
+    def lose_power(self) -> None:
+        """End the guest as a power failure of the host does, and come back.
+
+        Nova brings it up again (resume_guests_state_on_host_boot).
+        """
+        with _AT_WORK[self.host.host].write_lock():
+            self.host.lose_power_of(self.id)
 
 
 class Tenant:
@@ -134,7 +172,14 @@ class Tenant:
 
     def boot(self, name: str, image_id: str, host: config.Host,
              volumes: tuple[str, ...] = ()) -> Server:
-        """Ask for a server; does not wait."""
+        """Boot a server; return it when it is ACTIVE."""
+        with _AT_WORK[host].read_lock():
+            server = self._ask_for(name, image_id, host, volumes)
+            server.wait('ACTIVE')
+        return server
+
+    def _ask_for(self, name: str, image_id: str, host: config.Host,
+                 volumes: tuple[str, ...] = ()) -> Server:
         disks = [{'uuid': image_id, 'source_type': 'image',
                   'destination_type': 'local', 'boot_index': 0,
                   'delete_on_termination': True}]
@@ -152,7 +197,7 @@ class Tenant:
                    host: config.Host) -> tuple[Server, float]:
         """Boot a server; return it and the seconds until ACTIVE."""
         begun = time.monotonic()
-        server = self.boot(name, image_id, host)
+        server = self._ask_for(name, image_id, host)
 
         def active() -> bool:
             # The cheapest question that Nova answers: asking for the whole
