@@ -5,6 +5,7 @@ from concurrent import futures
 import json
 import os
 import sys
+import traceback
 
 from tools.sandbox import benchmark
 from tools.sandbox import cloud
@@ -27,16 +28,23 @@ def _run_stories(table: tables.Table) -> None:
             tenant.image(disk, cloud.PERSISTENT)
         for disk in (stories.DISK_A, stories.DISK_B):
             tenant.image(disk, {})
+    if _together(table,
+                 (stories.boot_order, table, cloud.Tenant()),
+                 (stories.main_job, table, tenant, operator),
+                 (stories.control, table, cloud.Tenant())):
+        _together(table, (benchmark.run, table, tenant))
+
+
+def _together(table: tables.Table, *works: tuple) -> bool:
+    """Run functions side by side; note what ended early, tell if none did."""
     with futures.ThreadPoolExecutor() as pool:
-        works = [pool.submit(*work) for work in (
-            (stories.boot_order, table, cloud.Tenant()),
-            (stories.main_job, table, tenant, operator),
-            (stories.control, table, cloud.Tenant()))]
-    failed = [work.exception() for work in works if work.exception()]
+        running = [pool.submit(*work) for work in works]
+    failed = [work.exception() for work in running if work.exception()]
     for error in failed:
-        table.fail('a story ended early', str(error))
-    if not failed:
-        benchmark.run(table, tenant)
+        if not isinstance(error, process.SandboxError):
+            traceback.print_exception(error)
+        table.fail('ended early', str(error))
+    return not failed
 
 
 def _summarise(table: tables.Table) -> None:
@@ -58,11 +66,7 @@ def main() -> int:
     arguments = parser.parse_args()
     progress.begin(arguments.since)
     table = tables.Table()
-    try:
-        _run_stories(table)
-    except process.SandboxError as error:
-        progress.say(f'the demo stopped: {error}')
-        table.fail('the demo', str(error))
+    _together(table, (_run_stories, table))
     table.print()
     limit = FIRST_RUN_SECONDS if arguments.first else NEXT_RUN_SECONDS
     held = all(row.held for row in table.rows)
