@@ -8,6 +8,8 @@ readonly venv=$1
 function ensure_debian_packages {
     local missing=()
     command -v qemu-img >/dev/null || missing+=(qemu-utils)
+    # Nova's libvirt driver asks the host for its uptime.
+    command -v uptime >/dev/null || missing+=(procps)
     command -v git >/dev/null || missing+=(git)
     command -v shellcheck >/dev/null || missing+=(shellcheck)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)

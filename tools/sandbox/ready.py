@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wait until the compute hosts can be scheduled to. Runs in the venv."""
+import datetime
+
 from tools.sandbox import config
 from tools.sandbox import process
 from tools.sandbox import resources
@@ -16,7 +18,19 @@ _NEEDED = ('nova-conductor', 'nova-scheduler', 'cinder-volume',
 def _up(cloud) -> set[str]:
     process.require_running(_NEEDED)
     return {service.host for service in cloud.compute.services()
-            if service.binary == 'nova-compute' and service.state == 'up'}
+            if service.binary == 'nova-compute' and service.state == 'up' and
+            _of_this_process(service)}
+
+
+def _of_this_process(service) -> bool:
+    """Tell a sign of life from one of the process before a restart.
+
+    Nova takes a service that was ended for up for another minute.
+    """
+    seen = datetime.datetime.fromisoformat(service.updated_at).replace(
+        tzinfo=datetime.timezone.utc)
+    record = config.RUN / f'{service.host}-nova-compute.json'
+    return seen.timestamp() > record.stat().st_mtime
 
 
 def main() -> None:
