@@ -27,6 +27,9 @@ def _of_this_process(service) -> bool:
 
     Nova takes a service that was ended for up for another minute.
     """
+    if service.updated_at is None:
+        # New, and not heard of since.
+        return False
     seen = datetime.datetime.fromisoformat(service.updated_at).replace(
         tzinfo=datetime.timezone.utc)
     record = config.RUN / f'{service.host}-nova-compute.json'
