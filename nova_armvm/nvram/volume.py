@@ -214,6 +214,9 @@ class StoreVolumes:
         deadline = time.monotonic() + self._patience.limit
         pause = _FIRST_POLL_SECONDS
         while True:
+            # Before the first question, too: no back end is that quick.
+            time.sleep(min(pause, self._patience.interval))
+            pause *= _POLL_GROWTH
             volume = self._get(volume_id)
             if volume.status in _USABLE:
                 return volume
@@ -224,8 +227,6 @@ class StoreVolumes:
                 raise exception.StoreVolumeTimeout(
                     volume_id=volume_id, status=volume.status,
                     seconds=self._patience.limit)
-            time.sleep(min(pause, self._patience.interval))
-            pause *= _POLL_GROWTH
 
     def _get(self, volume_id: str) -> Volume:
         with _translated('look at the volume'):

@@ -224,7 +224,10 @@ class Guests:
                 name=properties.NVRAM.image_name, value=_PERSISTENT,
                 reason='the server has no UEFI firmware with variables')
         work = self._provisions.get(instance.uuid)
+        chosen = None
         if work is not None:
+            # A new store will want to know; there is time while it is made.
+            chosen = self._starter.as_chosen(xml)
             connected = work.result()
         else:
             connected = self._provide(self._owner(instance),
@@ -235,8 +238,8 @@ class Guests:
             if instance.task_state == task_states.RESUMING:
                 yield self._starter.resumed_form(xml, connected)
             else:
-                form = self._starter.form(xml, connected,
-                                          instance.uuid in self._resets)
+                form = self._starter.form(
+                    xml, connected, instance.uuid in self._resets, chosen)
                 with self._noting(connected, form):
                     yield form
 

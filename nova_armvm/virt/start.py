@@ -48,8 +48,20 @@ class Starter:
         self._stores = stores
         self._descriptors = descriptors
 
-    def form(self, xml: str, store: nvram_store.ConnectedStore,
-             reset: bool) -> Form:
+    def as_chosen(self, xml: str) -> str:
+        """Return a guest with the firmware that libvirt chooses for it.
+
+        libvirt names a template only for a store that is a plain file, so
+        the domain is defined with one. It is never started in this form;
+        Nova's clean-up covers a failure from there on.
+
+        :param xml: the guest as Nova describes it.
+        :raises libvirt.libvirtError: libvirt refused the domain.
+        """
+        return self._defined(guest_xml.without_nvram(xml))
+
+    def form(self, xml: str, store: nvram_store.ConnectedStore, reset: bool,
+             chosen: str | None = None) -> Form:
         """Make the guest's definition, and the store if it is new.
 
         Defines the domain, as starting it would, to learn what libvirt makes
@@ -58,20 +70,18 @@ class Starter:
         :param xml: the guest as Nova describes it.
         :param store: of this guest, connected.
         :param reset: begin again with the firmware's template.
+        :param chosen: from as_chosen(), where that was asked already.
         :raises ArmVMError: the store or the firmware does not allow it.
         :raises libvirt.libvirtError: libvirt refused the domain.
         """
-        chosen: list[str] = []
-
         def template() -> tuple[firmware.Descriptor, bool]:
-            # libvirt names a template only for a store that is a plain file.
-            # The domain is never started in this form.
-            chosen.append(self._defined(guest_xml.without_nvram(xml)))
-            return self._firmware_of(chosen[0])
+            nonlocal chosen
+            chosen = chosen or self.as_chosen(xml)
+            return self._firmware_of(chosen)
 
         content = self._stores.content(store, reset, template)
         if chosen:
-            xml = guest_xml.with_firmware_of(xml, chosen[0])
+            xml = guest_xml.with_firmware_of(xml, chosen)
         return self._form_for(
             guest_xml.with_nvram(xml, self._stores.source(store)), store,
             content)
