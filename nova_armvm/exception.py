@@ -136,6 +136,11 @@ class StoreConnectFailed(StoreError):
                'variables of this server (volume %(volume_id)s).')
 
 
+class StoreNotAtDestination(StoreError):
+    msg_fmt = ('The destination host did not connect the volume with the '
+               'UEFI variables of this server; the server was not moved.')
+
+
 class StoreSeedFailed(StoreError):
     msg_fmt = ('The firmware\'s variable template could not be written to '
                'the volume for the UEFI variables of this server (volume '

@@ -1,33 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stores on this host: from "this instance needs one" to "it is gone".
+"""What a store holds, and for which firmware it was made.
 
-What is left when the process dies, and who cleans up:
-
-* after the volume was asked for: it is found again by name at the next try
-  and by the deletion of the instance;
-* after the attachment was made: it is incomplete, and dropped by the next
-  attach or the deletion;
-* after the volume was connected: the host's record says so;
-* while the seed was written: the volume has no magic number yet and is
-  seeded again (nova_armvm.nvram.seed);
-* after the instance was deleted and before its volume was: the host's record
-  says that it has to go.
+While the seed is written the volume has no magic number yet; a process that
+dies then leaves a volume that is seeded again (nova_armvm.nvram.seed).
 """
 from collections.abc import Callable
 import contextlib
 import dataclasses
-import typing as ty
 
-from os_brick import exception as brick_errors
-from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from nova_armvm import exception
 from nova_armvm.nvram import access
 from nova_armvm.nvram import firmware
 from nova_armvm.nvram import ftw
+from nova_armvm.nvram import hosting
 from nova_armvm.nvram import qcow2
-from nova_armvm.nvram import record
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume as cinder_volume
@@ -41,40 +29,6 @@ DESCRIPTOR_KEY = 'armvm_firmware'
 TEMPLATE_KEY = 'armvm_template_sha256'
 SECURE_BOOT_KEY = 'armvm_secure_boot'
 OFFERED_KEY = 'armvm_boot_offered'
-
-
-class HostSide(ty.Protocol):
-    """How volumes reach this host; the driver's side of the bargain."""
-
-    def connector(self, owner: cinder_volume.Owner) -> dict[str, ty.Any]:
-        """Return this host's connector properties (os-brick)."""
-
-    def connect(self, owner: cinder_volume.Owner,
-                connection_info: access.ConnectionInfo) -> None:
-        """Connect; harmless when connected. Puts device_path in place."""
-
-    def disconnect(self, owner: cinder_volume.Owner,
-                   connection_info: access.ConnectionInfo) -> None:
-        """Disconnect; harmless when not connected."""
-
-    def source(
-            self,
-            connection_info: access.ConnectionInfo) -> guest_xml.NvramSource:
-        """Return how libvirt is told of the volume."""
-
-    def open(
-            self, connection_info: access.ConnectionInfo
-    ) -> contextlib.AbstractContextManager[access.VolumeBytes]:
-        """Open the connected volume's bytes."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ConnectedStore:
-    """A store whose volume is attached to and connected on this host."""
-
-    owner: cinder_volume.Owner
-    volume: cinder_volume.Volume
-    attachment: cinder_volume.Attachment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,91 +48,21 @@ class Content:
 
 
 class Stores:
-    """The stores of the instances on this host."""
+    """The content of stores that are connected to this host."""
 
     def __init__(self, volumes: cinder_volume.StoreVolumes,
-                 host_side: HostSide, records: record.HostRecords,
+                 host_side: hosting.HostSide,
                  seeds: seed.SeedBuilder) -> None:
         self._volumes = volumes
         self._host_side = host_side
-        self._records = records
         self._seeds = seeds
 
-    def provide(self, owner: cinder_volume.Owner,
-                may_create: bool) -> ConnectedStore:
-        """Find or make an instance's volume, attach it and connect it.
-
-        :param owner: the instance.
-        :param may_create: the instance never ran, or starts afresh.
-        :raises StoreVolumeMissing: there is none and none may be made.
-        :raises StoreError: Cinder or the host could not; what was done in
-            this call towards the attachment is undone.
-        """
-        volume = self._volumes.find(owner)
-        connector = None
-        if volume is None:
-            if not may_create:
-                raise exception.StoreVolumeMissing(name=owner.volume_name)
-            asked = self._volumes.create(owner)
-            # Asks the host a lot, so it is done while Cinder works.
-            connector = self._host_side.connector(owner)
-            volume = self._volumes.wait_usable(asked)
-        elif volume.status == 'creating':
-            volume = self._volumes.wait_usable(volume.id)
-        attachment = self._volumes.own_attachment(volume)
-        if attachment is None:
-            attachment = self._volumes.attach(
-                volume, owner, connector or self._host_side.connector(owner))
-        return ConnectedStore(owner, volume,
-                              self._connected(owner, volume, attachment))
-
-    def _connected(
-            self, owner: cinder_volume.Owner, volume: cinder_volume.Volume,
-            attachment: cinder_volume.Attachment) -> cinder_volume.Attachment:
-        info = attachment.connection_info
-        try:
-            _check_suitable(info)
-            self._records.put(record.HostRecord(
-                instance=owner.uuid, project=owner.project_id,
-                connection_info=info))
-            self._host_side.connect(owner, info)
-            if not attachment.completed:
-                attachment = self._volumes.complete(attachment)
-                LOG.info('Volume %s was attached for the UEFI variables',
-                         volume.id, instance_uuid=owner.uuid)
-            # connect() has put the device's path into it.
-            self._records.put(record.HostRecord(
-                instance=owner.uuid, project=owner.project_id,
-                connection_info=info))
-            return attachment
-        except Exception as error:
-            if not attachment.completed:
-                self._undo(owner, attachment)
-            if isinstance(error, exception.ArmVMError):
-                raise
-            raise exception.StoreConnectFailed(
-                volume_id=volume.id) from error
-
-    def _undo(self, owner: cinder_volume.Owner,
-              attachment: cinder_volume.Attachment) -> None:
-        """Take back a new attachment; the error that led here is raised."""
-        try:
-            self._host_side.disconnect(owner, attachment.connection_info)
-            self._volumes.detach(attachment.id)
-            self._records.drop(owner.uuid)
-        except Exception as error:
-            LOG.warning('Attachment %(attachment)s could not be taken back; '
-                        'the next start or the deletion of the instance '
-                        'will: %(error)s',
-                        {'attachment': attachment.id, 'error': error},
-                        instance_uuid=owner.uuid)
-
-    def source(self, store: ConnectedStore) -> guest_xml.NvramSource:
+    def source(self, store: hosting.ConnectedStore) -> guest_xml.NvramSource:
         """Return how libvirt is told of a store."""
         return self._host_side.source(store.attachment.connection_info)
 
     def content(
-            self, store: ConnectedStore, reset: bool,
+            self, store: hosting.ConnectedStore, reset: bool,
             template: Callable[[], tuple[firmware.Descriptor, bool]]
     ) -> Content:
         """Read a store, after seeding it when it is new.
@@ -203,7 +87,7 @@ class Stores:
                     reason='the store that it once held is gone')
             return self._seed(store, volume, *firmware_for_it)
 
-    def _read(self, store: ConnectedStore, volume: access.VolumeBytes,
+    def _read(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,
               unnoted: tuple[firmware.Descriptor, bool] | None) -> Content:
         reader = qcow2.Qcow2Reader(volume.read_at)
         flash = reader.read(0, min(reader.virtual_size, varstore.READ_SIZE))
@@ -221,7 +105,7 @@ class Stores:
         return Content(reader.virtual_size, variables, made_for, new=False)
 
     @contextlib.contextmanager
-    def _opened(self, store: ConnectedStore):
+    def _opened(self, store: hosting.ConnectedStore):
         try:
             with self._host_side.open(
                     store.attachment.connection_info) as volume:
@@ -232,7 +116,7 @@ class Stores:
             raise exception.StoreReadFailed(
                 volume_id=store.volume.id) from error
 
-    def _seed(self, store: ConnectedStore, volume: access.VolumeBytes,
+    def _seed(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,
               descriptor: firmware.Descriptor, secure_boot: bool) -> Content:
         try:
             new = self._seeds.seed_for(descriptor.template,
@@ -249,7 +133,7 @@ class Stores:
         return Content(new.flash_size, varstore.parse(b''),
                        _facts(new, descriptor, secure_boot), new=True)
 
-    def check_fits(self, store: ConnectedStore, content: Content,
+    def check_fits(self, store: hosting.ConnectedStore, content: Content,
                    descriptor: firmware.Descriptor,
                    secure_boot: bool) -> None:
         """Refuse a firmware that a store was not made for.
@@ -270,48 +154,10 @@ class Stores:
                 stored=words[stored == str(True)],
                 offered=words[secure_boot])
 
-    def note(self, store: ConnectedStore, facts: dict[str, str]) -> None:
+    def note(self, store: hosting.ConnectedStore,
+             facts: dict[str, str]) -> None:
         """Keep facts about a store with its volume."""
         self._volumes.note(store.volume, facts)
-
-    def delete(self, owner: cinder_volume.Owner) -> None:
-        """Remove everything of an instance's store, here and in Cinder.
-
-        Only for an instance that is really gone or never ran. When it fails
-        the host's record keeps the intention for retry_deletions().
-
-        :raises StoreError: the volume or an attachment is still there.
-        """
-        known = self._records.get(owner.uuid)
-        info = known.connection_info if known else None
-        # Before anything is undone, so that a crash from here on is made good.
-        self._records.put(record.HostRecord(
-            instance=owner.uuid, project=owner.project_id,
-            connection_info=info, to_delete=True))
-        try:
-            if info is not None:
-                self._host_side.disconnect(owner, info)
-        except (brick_errors.BrickException,
-                processutils.ProcessExecutionError, OSError) as error:
-            # The device of a volume that is about to vanish: as Nova does
-            # for the data volumes of a server that is being deleted.
-            LOG.warning('Ignoring that the volume with the UEFI variables '
-                        'was not disconnected cleanly: %s', error,
-                        instance_uuid=owner.uuid)
-        for volume in self._volumes.find_all(owner):
-            self._volumes.delete(volume)
-        self._records.drop(owner.uuid)
-
-    def pending_deletions(self) -> list[cinder_volume.Owner]:
-        """Return the instances whose volumes could not be deleted yet."""
-        return [cinder_volume.Owner(known.instance, known.project)
-                for known in self._records if known.to_delete]
-
-    def keep(self, owner: cinder_volume.Owner) -> None:
-        """Take back the intention to delete a store."""
-        known = self._records.get(owner.uuid)
-        if known is not None:
-            self._records.put(dataclasses.replace(known, to_delete=False))
 
 
 def finish_rewrite(flash: bytes, reader: qcow2.Qcow2Reader,
@@ -355,19 +201,3 @@ def _understood(flash: bytes,
         LOG.warning('%s It is left as it is.', error,
                     instance_uuid=owner.uuid)
         return None
-
-
-def _check_suitable(connection_info: access.ConnectionInfo) -> None:
-    """Refuse volumes in which a store would be lost or unreadable."""
-    details = connection_info['data']
-    if details.get('encrypted'):
-        raise exception.StoreVolumeUnsuitable(
-            reason='its volume type is encrypted')
-    if details.get('access_mode') == 'ro':
-        raise exception.StoreVolumeUnsuitable(reason='it is read-only')
-    if connection_info.get('multiattach'):
-        raise exception.StoreVolumeUnsuitable(
-            reason='its volume type is multi-attach')
-    if details.get('format') not in (None, 'raw'):
-        raise exception.StoreVolumeUnsuitable(
-            reason='its back end keeps volumes in a format of their own')

@@ -295,6 +295,18 @@ class StoreVolumes:
         with _translated('detach the volume'):
             self._api.attachment_delete(self._context(), attachment_id)
 
+    def detach_elsewhere(self, volume: Volume) -> None:
+        """Delete the attachments of every other host.
+
+        :param volume: as found before this host had its attachment.
+        """
+        for attachment_id, host in volume.hosts.items():
+            if host != self._host:
+                LOG.info('Volume %(volume)s with UEFI variables is detached '
+                         'from host %(host)s.',
+                         {'volume': volume.id, 'host': host})
+                self.detach(attachment_id)
+
     def _drop_incomplete(self, volume: Volume) -> None:
         # Completed ones are listed with the volume, so the rest is not.
         for attachment_id in self._attachment_ids(volume.id):

@@ -6,18 +6,16 @@ import os
 
 from nova.compute import task_states
 from nova.compute import vm_states
-from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
-from nova.objects import fields
 from nova.virt.libvirt import driver as libvirt_driver
-from nova.virt.libvirt import utils as libvirt_utils
 from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_armvm import exception
 from nova_armvm.nvram import firmware
+from nova_armvm.nvram import hosting
 from nova_armvm.nvram import record
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import store as nvram_store
@@ -26,14 +24,14 @@ from nova_armvm.profile import guest_xml
 from nova_armvm.profile import properties
 from nova_armvm.virt import background
 from nova_armvm.virt import host_volumes
+from nova_armvm.virt import instances
 from nova_armvm.virt import lifecycle
+from nova_armvm.virt import moves
 from nova_armvm.virt import start
+from nova_armvm.virt import upkeep
 
 LOG = logging.getLogger(__name__)
 
-_ARM = (fields.Architecture.AARCH64, fields.Architecture.ARMV7)
-_IMAGE_KEY = 'image_'
-_NVRAM_KEY = _IMAGE_KEY + properties.NVRAM.image_name
 _PERSISTENT, _VOLATILE = properties.NVRAM.allowed
 
 #: Trying again on another host cannot help against these.
@@ -46,7 +44,10 @@ _HOPELESS = (exception.StoreQuotaExceeded, exception.StoreUnreachable,
 
 
 class Guests:
-    """State of the driver beyond Nova's: stores and builds in progress."""
+    """State of the driver beyond Nova's: stores and builds in progress.
+
+    :ivar moves: what is decided when a guest goes from host to host.
+    """
 
     def __init__(self, driver, conf: cfg.ConfigOpts) -> None:
         """Read the options and prepare.
@@ -57,38 +58,34 @@ class Guests:
         own = os.path.join(conf.state_path, 'armvm')
         self._conf = conf
         self._host_name = conf.host
+        volumes = volume.StoreVolumes(
+            conf.host, conf.armvm.nvram_volume_type,
+            volume.Patience(
+                limit=(conf.block_device_allocate_retries *
+                       conf.block_device_allocate_retries_interval),
+                interval=conf.block_device_allocate_retries_interval))
+        host_side = host_volumes.LibvirtHostVolumes(driver)
+        self._owners = instances.Owners(conf.cinder.cross_az_attach)
+        self._hosted = hosting.HostedStores(
+            volumes, host_side,
+            record.HostRecords(os.path.join(own, 'stores')))
         self._stores = nvram_store.Stores(
-            volume.StoreVolumes(
-                conf.host, conf.armvm.nvram_volume_type,
-                volume.Patience(
-                    limit=(conf.block_device_allocate_retries *
-                           conf.block_device_allocate_retries_interval),
-                    interval=conf.block_device_allocate_retries_interval)),
-            host_volumes.LibvirtHostVolumes(driver),
-            record.HostRecords(os.path.join(own, 'stores')),
-            seed.SeedBuilder(os.path.join(own, 'seeds')))
+            volumes, host_side, seed.SeedBuilder(os.path.join(own, 'seeds')))
         self._starter = start.Starter(
             driver._host, self._stores,
             lambda: firmware.load_descriptors(
                 conf.armvm.firmware_descriptor_dirs))
+        self.moves = moves.Moves(conf.host, self._owners, self._hosted,
+                                 self._stores)
+        self._upkeep = upkeep.Upkeep(
+            conf.host, driver._host, self._hosted, self.moves,
+            lambda instance: self._delete(self._owners.owner(instance)))
         self._provisions: dict[str, background.Background] = {}
         self._resets: set[str] = set()
         # Builds that Nova will not try elsewhere.
         self._given_up: set[str] = set()
 
-    # What a guest is
-
-    def has_store(self, instance: objects.Instance) -> bool:
-        """Tell whether an instance is on record with persistent variables."""
-        return (instance.system_metadata.get(_NVRAM_KEY) == _PERSISTENT and
-                _is_arm(instance.image_meta))
-
-    def _owner(self, instance: objects.Instance) -> volume.Owner:
-        zone = None
-        if not self._conf.cinder.cross_az_attach:
-            zone = instance.availability_zone
-        return volume.Owner(instance.uuid, instance.project_id, zone,
-                            instance)
+    # First boot, rebuild, unshelve, evacuation
 
     def _record(self, instance: objects.Instance,
                 image_meta: objects.ImageMeta) -> None:
@@ -97,24 +94,22 @@ class Guests:
         Kept under an image property's key, as Nova keeps hw_machine_type:
         every other key of system_metadata is copied into each snapshot.
         """
-        given = {key.removeprefix(_IMAGE_KEY): value
+        given = {key.removeprefix(instances.IMAGE_KEY): value
                  for key, value in instance.system_metadata.items()
-                 if key.startswith(_IMAGE_KEY)}
+                 if key.startswith(instances.IMAGE_KEY)}
         wanted = instance.flavor.extra_specs
         properties.check_names(given, wanted)
         decided = properties.resolve(properties.NVRAM, given, wanted,
                                      self._conf.armvm.nvram_default)
-        if decided == _PERSISTENT and not _has_flash(image_meta):
+        if decided == _PERSISTENT and not instances.has_flash(image_meta):
             decided = properties.resolve(properties.NVRAM, given, wanted,
                                          _VOLATILE)
             if decided == _PERSISTENT:
                 raise exception.PropertyUnmet(
                     name=properties.NVRAM.image_name, value=decided,
                     reason='the image has no UEFI firmware with variables')
-        instance.system_metadata[_NVRAM_KEY] = decided
+        instance.system_metadata[instances.NVRAM_KEY] = decided
         instance.save()
-
-    # First boot, rebuild, unshelve, evacuation
 
     def prepare(self, instance: objects.Instance) -> None:
         """Begin to make the store of an instance whose build has begun.
@@ -122,7 +117,7 @@ class Guests:
         What stands in its way is told by spawning(), where it becomes the
         server's fault.
         """
-        if _is_arm(instance.image_meta):
+        if instances.is_arm(instance.image_meta):
             with contextlib.suppress(exception.ArmVMError):
                 self._begin(instance, instance.image_meta)
 
@@ -146,7 +141,7 @@ class Guests:
         When this ends nothing is under way any more, so that the destroy()
         that follows a failure finds everything.
         """
-        if not _is_arm(image_meta):
+        if not instances.is_arm(image_meta):
             yield
             return
         with self._fit_for_fault(instance):
@@ -189,21 +184,21 @@ class Guests:
                 on_this_host=here):
             return
         self._record(instance, image_meta)
-        owner = self._owner(instance)
+        owner = self._owners.owner(instance)
         if lifecycle.rebuilds(task_state=instance.task_state,
                               on_this_host=here):
             self._resets.add(instance.uuid)
-            if not self.has_store(instance):
+            if not instances.has_store(instance):
                 self._delete(owner)
-        if self.has_store(instance):
+        if instances.has_store(instance):
             self._provisions[instance.uuid] = background.Background(
                 f'armvm-{instance.uuid}',
                 lambda: self._provide(owner, may_create=True))
 
     def _provide(self, owner: volume.Owner,
-                 may_create: bool) -> nvram_store.ConnectedStore:
+                 may_create: bool) -> hosting.ConnectedStore:
         with lockutils.lock(f'armvm-nvram-{owner.uuid}'):
-            return self._stores.provide(owner, may_create)
+            return self._hosted.provide(owner, may_create)
 
     # Every start
 
@@ -211,7 +206,7 @@ class Guests:
     def starting(self, instance: objects.Instance,
                  xml: str) -> Iterator[start.Form | None]:
         """Give the form in which a guest is defined, None for Nova's own."""
-        if not (guest_xml.is_arm(xml) and self.has_store(instance)):
+        if not (guest_xml.is_arm(xml) and instances.has_store(instance)):
             yield None
             return
         if instance.task_state == task_states.RESCUING:
@@ -230,7 +225,7 @@ class Guests:
             chosen = self._starter.as_chosen(xml)
             connected = work.result()
         else:
-            connected = self._provide(self._owner(instance),
+            connected = self._provide(self._owners.owner(instance),
                                       may_create=False)
         if instance.task_state == task_states.UNRESCUING:
             self._starter.discard_scratch(guest_xml.without_nvram(xml))
@@ -244,7 +239,7 @@ class Guests:
                     yield form
 
     @contextlib.contextmanager
-    def _noting(self, store: nvram_store.ConnectedStore,
+    def _noting(self, store: hosting.ConnectedStore,
                 form: start.Form) -> Iterator[None]:
         """Keep what the volume is to remember, while QEMU starts.
 
@@ -273,7 +268,7 @@ class Guests:
     def ending(self, instance: objects.Instance,
                destroy_disks: bool) -> lifecycle.Ending:
         """Judge a destroy() before it is carried out."""
-        if not self.has_store(instance):
+        if not instances.has_store(instance):
             return lifecycle.Ending.NONE
         return lifecycle.ending(
             deleted=bool(instance.deleted), vm_state=instance.vm_state,
@@ -302,7 +297,7 @@ class Guests:
                             ) -> exception.StoreError | None:
         """Delete a store; return what was in the way, to be tried again."""
         try:
-            self._delete(self._owner(instance))
+            self._delete(self._owners.owner(instance))
         except exception.StoreError as error:
             LOG.warning('The volume with the UEFI variables could not be '
                         'deleted now and will be tried again: %s', error,
@@ -312,38 +307,10 @@ class Guests:
 
     def _delete(self, owner: volume.Owner) -> None:
         with lockutils.lock(f'armvm-nvram-{owner.uuid}'):
-            self._stores.delete(owner)
+            self._hosted.delete(owner)
 
-    def retry_deletions(self) -> None:
-        """Delete the stores that were in the way of Cinder before.
+    # Again and again
 
-        Only those of instances that are gone or never ran, asked again: an
-        operator may have brought one back.
-        """
-        admin = nova_context.get_admin_context(read_deleted='yes')
-        for owner in self._stores.pending_deletions():
-            try:
-                instance = objects.Instance.get_by_uuid(admin, owner.uuid)
-            except nova_exception.InstanceNotFound:
-                # Not conclusive: it may live in another cell.
-                continue
-            if not (instance.deleted or instance.launched_at is None or
-                    instance.vm_state == vm_states.DELETED):
-                self._stores.keep(owner)
-                continue
-            try:
-                self._delete(self._owner(instance))
-            except exception.StoreError as error:
-                LOG.warning('The volume with the UEFI variables still cannot '
-                            'be deleted: %s', error, instance=instance)
-
-
-def _is_arm(image_meta: objects.ImageMeta) -> bool:
-    emulated = image_meta.properties.get('hw_emulation_architecture')
-    return (emulated or libvirt_utils.get_arch(image_meta)) in _ARM
-
-
-def _has_flash(image_meta: objects.ImageMeta) -> bool:
-    wanted = image_meta.properties
-    return (wanted.get('hw_firmware_type') != fields.FirmwareType.BIOS and
-            not wanted.get('hw_firmware_stateless'))
+    def upkeep(self) -> None:
+        """Finish what was cut short."""
+        self._upkeep.run()

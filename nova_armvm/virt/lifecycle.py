@@ -47,6 +47,33 @@ def ending(*, deleted: bool, vm_state: str, task_state: str | None,
     return Ending.NONE
 
 
+#: An instance in one of these goes on elsewhere, or waits without a host.
+_ON_THE_MOVE = (task_states.SHELVING, task_states.SHELVING_OFFLOADING,
+                task_states.RESIZE_MIGRATING, task_states.RESIZE_REVERTING)
+
+
+def leaves_host(*, task_state: str | None, on_this_host: bool) -> bool:
+    """Tell whether a destroy() that ends no store takes it from this host.
+
+    False for a hard reboot and a rebuild, which need it again at once. True
+    where the instance is on another host by now: the old host of an
+    evacuation, the destination of a live migration that failed.
+
+    :param task_state: when destroy() is called.
+    :param on_this_host: the instance's host is this one.
+    """
+    return not on_this_host or task_state in _ON_THE_MOVE
+
+
+def has_left(*, task_state: str | None, on_this_host: bool) -> bool:
+    """Tell whether what a host still has of a store is a left-over.
+
+    Not while anything is going on: the destination of a move has the store
+    before the instance is said to be there.
+    """
+    return task_state is None and not on_this_host
+
+
 def begins_afresh(*, vm_state: str, task_state: str | None,
                   on_this_host: bool) -> bool:
     """Tell whether a spawn() is for a machine that starts from nothing.

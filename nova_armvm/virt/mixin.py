@@ -10,6 +10,7 @@ from oslo_config import cfg
 from nova_armvm import conf
 from nova_armvm.profile import guest_xml
 from nova_armvm.virt import guests
+from nova_armvm.virt import instances
 from nova_armvm.virt import preflight
 
 CONF = cfg.CONF
@@ -78,7 +79,7 @@ class ArmVMMixin:
         # the copy, which knows plain files only (it would copy the white
         # space inside the element and fail on the missing template).
         config = super()._get_existing_guest_config(instance)
-        if config is not None and self._armvm_guests.has_store(instance):
+        if config is not None and instances.has_store(instance):
             config.os_nvram = None
             config.os_nvram_template = None
         return config
@@ -95,17 +96,81 @@ class ArmVMMixin:
     def destroy(self, context, instance, network_info, block_device_info=None,
                 destroy_disks=True, destroy_secrets=True) -> None:
         # Nova: delete, but also hard reboot, rebuild, shelve, revert, clean-
-        # up after a failed build or an evacuation. Added: where it is the
-        # end of the instance, the store goes after everything else has.
+        # up after a failed build, live migration or evacuation. Added: where
+        # it is the end of the instance, the store goes after everything else
+        # has; where the instance goes on elsewhere, it leaves this host.
         ending = self._armvm_guests.ending(instance, destroy_disks)
+        leaving = self._armvm_guests.moves.leaving(instance)
         super().destroy(context, instance, network_info,
                         block_device_info=block_device_info,
                         destroy_disks=destroy_disks,
                         destroy_secrets=destroy_secrets)
         self._armvm_guests.ended(instance, ending)
+        if leaving:
+            self._armvm_guests.moves.leave(instance)
+
+    def migrate_disk_and_power_off(self, context, instance, *args: ty.Any,
+                                   **kwargs: ty.Any):
+        # Nova: on the old host of a cold migration or resize; the guest is
+        # off and its disks are copied. Added: the store leaves this host.
+        disk_info = super().migrate_disk_and_power_off(
+            context, instance, *args, **kwargs)
+        self._armvm_guests.moves.leave(instance)
+        return disk_info
+
+    def confirm_migration(self, context, migration, instance,
+                          network_info) -> None:
+        # Nova: on the old host, when there is no way back. Added: what a
+        # crash of this host during the migration has left.
+        super().confirm_migration(context, migration, instance, network_info)
+        self._armvm_guests.moves.left(instance)
+
+    def check_can_live_migrate_destination(self, context, instance,
+                                           *args: ty.Any, **kwargs: ty.Any):
+        # Nova: on a host that is considered as a destination. Added: the
+        # store can be there, too, and the source learns that it will be.
+        migrate_data = super().check_can_live_migrate_destination(
+            context, instance, *args, **kwargs)
+        self._armvm_guests.moves.check_as_destination(instance, migrate_data)
+        return migrate_data
+
+    def check_can_live_migrate_source(self, context, instance,
+                                      dest_check_data, *args: ty.Any,
+                                      **kwargs: ty.Any):
+        # Nova: on the source, after that. Added: a destination with another
+        # driver is refused.
+        self._armvm_guests.moves.check_as_source(instance, dest_check_data)
+        return super().check_can_live_migrate_source(
+            context, instance, dest_check_data, *args, **kwargs)
+
+    def pre_live_migration(self, context, instance, *args: ty.Any,
+                           **kwargs: ty.Any):
+        # Nova: on the destination, before the guest is sent. Added: the
+        # store is connected there as well, and the source is told how.
+        migrate_data = super().pre_live_migration(context, instance, *args,
+                                                  **kwargs)
+        self._armvm_guests.moves.join(instance, migrate_data)
+        return migrate_data
+
+    def _live_migration_operation(self, context, instance, dest,
+                                  block_migration, migrate_data, guest,
+                                  device_names):
+        # Nova: on the source, in a thread, to send the guest. Added: the
+        # destination's name of the store in the guest's description.
+        super()._live_migration_operation(
+            context, instance, dest, block_migration, migrate_data,
+            self._armvm_guests.moves.moving(instance, guest, migrate_data),
+            device_names)
+
+    def post_live_migration(self, context, instance, *args: ty.Any,
+                            **kwargs: ty.Any) -> None:
+        # Nova: on the source, when the guest runs on the destination. Added:
+        # the store leaves this host.
+        super().post_live_migration(context, instance, *args, **kwargs)
+        self._armvm_guests.moves.leave(instance)
 
     def get_available_resource(self, nodename: str) -> dict:
-        # Nova: periodically, about once a minute. Added: stores that Cinder
-        # could not delete with their instances are tried again.
-        self._armvm_guests.retry_deletions()
+        # Nova: periodically, about once a minute. Added: what a crash or an
+        # absent Cinder left undone is tried again.
+        self._armvm_guests.upkeep()
         return super().get_available_resource(nodename)

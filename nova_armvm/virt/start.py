@@ -9,6 +9,7 @@ from nova.virt.libvirt import host as libvirt_host
 from nova_armvm import exception
 from nova_armvm.nvram import boot_options
 from nova_armvm.nvram import firmware
+from nova_armvm.nvram import hosting
 from nova_armvm.nvram import store as nvram_store
 from nova_armvm.profile import guest_xml
 from nova_armvm.virt import boot_order
@@ -60,7 +61,7 @@ class Starter:
         """
         return self._defined(guest_xml.without_nvram(xml))
 
-    def form(self, xml: str, store: nvram_store.ConnectedStore, reset: bool,
+    def form(self, xml: str, store: hosting.ConnectedStore, reset: bool,
              chosen: str | None = None) -> Form:
         """Make the guest's definition, and the store if it is new.
 
@@ -87,7 +88,7 @@ class Starter:
             content)
 
     def resumed_form(self, xml: str,
-                     store: nvram_store.ConnectedStore) -> Form:
+                     store: hosting.ConnectedStore) -> Form:
         """Make the definition of a guest that wakes from its saved memory.
 
         It goes on where it was: neither firmware nor boot order matter.
@@ -95,7 +96,7 @@ class Starter:
         xml = guest_xml.with_nvram(xml, self._stores.source(store))
         return Form(xml, xml, False)
 
-    def _form_for(self, xml: str, store: nvram_store.ConnectedStore,
+    def _form_for(self, xml: str, store: hosting.ConnectedStore,
                   content: nvram_store.Content) -> Form:
         defined = self._defined(xml)
         if not content.new:

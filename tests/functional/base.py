@@ -151,6 +151,10 @@ class ArmServersTestCase(base.ServersTestBase):
             **connector(instance), 'host': hostname}
         return hostname
 
+    def introduce(self, source, destination) -> None:
+        """Let guests of one host migrate to another."""
+        self.connection(source).peer = self.connection(destination)
+
     def _state_path(self, hostname):
         if not hasattr(self, '_state_paths'):
             self._state_paths = {}
@@ -191,6 +195,11 @@ class ArmServersTestCase(base.ServersTestBase):
         return self._create_server(
             image_uuid=image or self.image, networks='none',
             expected_state=expected_state, **kwargs)
+
+    def host_of(self, server) -> str | None:
+        """Return where a server is, as Nova says."""
+        return self.admin_api.get_server(server['id'])[
+            'OS-EXT-SRV-ATTR:host']
 
     def instance(self, server) -> objects.Instance:
         """Return Nova's record of a server."""

@@ -85,3 +85,54 @@ class BeginsAfreshTest(unittest.TestCase):
 
     def test_unshelve_does_not(self):
         self.assertFalse(self.begins('shelved_offloaded', 'spawning'))
+
+
+class LeavesHostTest(unittest.TestCase):
+    """Of a destroy() that ends no store."""
+
+    def judge(self, task_state, here=True):
+        return lifecycle.leaves_host(task_state=task_state,
+                                     on_this_host=here)
+
+    def test_hard_reboot_and_start_stay(self):
+        for task_state in ('rebooting_hard', 'reboot_started_hard',
+                           'powering-on', 'restoring', None):
+            with self.subTest(task_state):
+                self.assertFalse(self.judge(task_state))
+
+    def test_rebuild_stays(self):
+        self.assertFalse(self.judge('rebuilding'))
+
+    def test_shelve_leaves(self):
+        for task_state in ('shelving', 'shelving_offloading'):
+            with self.subTest(task_state):
+                self.assertTrue(self.judge(task_state))
+
+    def test_destination_of_a_reverted_resize_leaves(self):
+        self.assertTrue(self.judge('resize_reverting'))
+
+    def test_source_of_a_resize_to_another_cell_leaves(self):
+        self.assertTrue(self.judge('resize_migrating'))
+
+    def test_destination_of_a_failed_live_migration_leaves(self):
+        self.assertTrue(self.judge('migrating', here=False))
+
+    def test_returning_source_of_an_evacuation_leaves(self):
+        self.assertTrue(self.judge(None, here=False))
+
+
+class HasLeftTest(unittest.TestCase):
+
+    def test_instance_at_rest_elsewhere_has_left(self):
+        self.assertTrue(lifecycle.has_left(task_state=None,
+                                           on_this_host=False))
+
+    def test_instance_here_has_not(self):
+        self.assertFalse(lifecycle.has_left(task_state=None,
+                                            on_this_host=True))
+
+    def test_instance_in_motion_may_be_on_its_way_here(self):
+        for task_state in ('migrating', 'rebuild_spawning', 'resize_finish'):
+            with self.subTest(task_state):
+                self.assertFalse(lifecycle.has_left(task_state=task_state,
+                                                    on_this_host=False))
