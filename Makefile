@@ -9,6 +9,7 @@ STAMP := $(VENV)/.ready
 help:
 	@echo 'make test       unit and functional tests, style, documentation, installation'
 	@echo 'make demo       a real OpenStack with this driver, and what it is for (root)'
+	@echo 'make demo OPS=live-migrate,evacuate  only these moves between hosts'
 	@echo 'make demo-down  end every process that the demo started'
 
 $(STAMP): requirements.txt test-requirements.txt doc/requirements.txt tools/make_venv.sh setup.cfg
@@ -21,7 +22,7 @@ test: $(STAMP)
 	$(VENV)/bin/python tools/run_tests.py
 
 demo:
-	$(PYTHON) -m tools.sandbox demo
+	$(PYTHON) -m tools.sandbox demo --ops '$(OPS)'
 
 demo-down:
 	$(PYTHON) -m tools.sandbox down

@@ -5,7 +5,7 @@ Ceph's RBD is reached through os-brick with a connection of our own, also
 while a guest uses the volume (reading only, then); everything else is a path
 on this host, which Nova's privilege separation opens.
 """
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import typing as ty
 
@@ -18,14 +18,22 @@ LOG = logging.getLogger(__name__)
 
 ConnectionInfo = dict[str, ty.Any]
 
+#: Zeros are looked for in pieces of one size, several at a time.
+_PIECE = bytes(64 * 1024)
+_READ_SIZE = 16 * len(_PIECE)
+#: The least that Ceph takes, and what "rbd sparsify" uses.
+_RBD_SPARSE_BYTES = 4096
+
 
 class VolumeBytes(ty.Protocol):
     """The bytes of a volume.
 
     :ivar zero_when_new: a volume that nobody wrote yet reads as zeros.
+    :ivar frees_in_use: free_zeros() is harmless while a guest uses it.
     """
 
     zero_when_new: bool
+    frees_in_use: bool
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset``; OSError when it fails."""
@@ -36,11 +44,19 @@ class VolumeBytes(ty.Protocol):
     def flush(self) -> None:
         """Return when all that was written is on the back end."""
 
+    def free_zeros(self, length: int) -> None:
+        """Give space back that holds nothing but zeros.
+
+        :param length: look at this many bytes from the beginning.
+        """
+
 
 class PathBytes:
     """A block device or a file on this host."""
 
     zero_when_new = False
+    # Between reading zeros and freeing them the guest may write.
+    frees_in_use = False
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -54,6 +70,10 @@ class PathBytes:
     def flush(self) -> None:
         """Nothing to do: each write was synchronised."""
 
+    def free_zeros(self, length: int) -> None:
+        for offset, size in zero_ranges(self.read_at, length):
+            privileged.punch_hole(self._path, offset, size)
+
 
 class RbdBytes:
     """An RBD image through os-brick's file-like wrapper.
@@ -63,6 +83,8 @@ class RbdBytes:
     """
 
     zero_when_new = True
+    # Ceph does it where the objects lie, one at a time.
+    frees_in_use = True
 
     def __init__(self, handle: ty.Any) -> None:
         self._handle = handle
@@ -77,6 +99,32 @@ class RbdBytes:
 
     def flush(self) -> None:
         self._handle.flush()
+
+    def free_zeros(self, length: int) -> None:
+        self._handle.rbd_image.sparsify(_RBD_SPARSE_BYTES)
+
+
+def zero_ranges(read_at: Callable[[int, int], bytes],
+                length: int) -> Iterator[tuple[int, int]]:
+    """Yield (offset, length) of what holds nothing but zeros.
+
+    In whole pieces of 64 KiB; neighbours are one range.
+
+    :param read_at: as that of VolumeBytes.
+    :param length: look at this many bytes from the beginning.
+    """
+    begin = None
+    for offset in range(0, length - len(_PIECE) + 1, _READ_SIZE):
+        block = read_at(offset, min(_READ_SIZE, length - offset))
+        for start in range(0, len(block), len(_PIECE)):
+            zero = block[start:start + len(_PIECE)] == _PIECE
+            if zero and begin is None:
+                begin = offset + start
+            elif not zero and begin is not None:
+                yield begin, offset + start - begin
+                begin = None
+    if begin is not None:
+        yield begin, length // len(_PIECE) * len(_PIECE) - begin
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ every compute host already has.
 import os
 
 import nova.privsep
+from oslo_concurrency import processutils
 
 #: No flash is larger; what is asked for beyond is a mistake.
 READ_MAX_BYTES = 80 * 1024 * 1024
@@ -51,3 +52,14 @@ def write_range(path: str, offset: int, content: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+@nova.privsep.sys_admin_pctxt.entrypoint
+def punch_hole(path: str, offset: int, length: int) -> None:
+    """Free a range of a device or file, which then reads as zeros.
+
+    :raises oslo_concurrency.processutils.ProcessExecutionError: the kernel
+        or the back end cannot.
+    """
+    processutils.execute('fallocate', '--punch-hole', '--offset',
+                         str(offset), '--length', str(length), path)

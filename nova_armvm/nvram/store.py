@@ -8,6 +8,7 @@ from collections.abc import Callable
 import contextlib
 import dataclasses
 
+from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from nova_armvm import exception
@@ -29,6 +30,8 @@ DESCRIPTOR_KEY = 'armvm_firmware'
 TEMPLATE_KEY = 'armvm_template_sha256'
 SECURE_BOOT_KEY = 'armvm_secure_boot'
 OFFERED_KEY = 'armvm_boot_offered'
+# The whole flash was written, zeros and all, by a live migration.
+SWOLLEN_KEY = 'armvm_swollen'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Stores:
             # Seeded by a process that died before it could note the rest.
             made_for = _facts(self._seeds.seed_for(
                 unnoted[0].template, unnoted[0].template_format), *unnoted)
+        made_for |= self._shrink(store, reader, volume)
         return Content(reader.virtual_size, variables, made_for, new=False)
 
     @contextlib.contextmanager
@@ -153,6 +157,39 @@ class Stores:
             raise exception.FirmwareMismatch(
                 stored=words[stored == str(True)],
                 offered=words[secure_boot])
+
+    def arrived(self, store: hosting.ConnectedStore) -> None:
+        """Give back what the destination of a live migration has filled.
+
+        QEMU writes the whole flash there (QEMU 10.0), most of it zeros. Where
+        that cannot be undone while the guest runs, its next start does.
+
+        :raises StoreError: the volume could not be opened or noted.
+        """
+        with self._opened(store) as volume:
+            if volume.frees_in_use:
+                volume.free_zeros(
+                    qcow2.Qcow2Reader(volume.read_at).virtual_size)
+                return
+        self._volumes.note(store.volume, {SWOLLEN_KEY: str(True)})
+
+    def _shrink(self, store: hosting.ConnectedStore,
+                reader: qcow2.Qcow2Reader,
+                volume: access.VolumeBytes) -> dict[str, str]:
+        """Do what arrived() left to the next start.
+
+        :returns: facts to be noted.
+        """
+        if store.volume.metadata.get(SWOLLEN_KEY) != str(True):
+            return {}
+        try:
+            volume.free_zeros(reader.virtual_size)
+        except (OSError, processutils.ProcessExecutionError) as error:
+            LOG.warning('The space that a live migration has filled on '
+                        'volume %(volume)s cannot be given back: %(error)s',
+                        {'volume': store.volume.id, 'error': error},
+                        instance_uuid=store.owner.uuid)
+        return {SWOLLEN_KEY: str(False)}
 
     def note(self, store: hosting.ConnectedStore,
              facts: dict[str, str]) -> None:

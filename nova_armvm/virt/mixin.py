@@ -169,6 +169,15 @@ class ArmVMMixin:
         super().post_live_migration(context, instance, *args, **kwargs)
         self._armvm_guests.moves.leave(instance)
 
+    def post_live_migration_at_destination(self, context, instance,
+                                           *args: ty.Any,
+                                           **kwargs: ty.Any) -> None:
+        # Nova: on the destination, last of all. Added: the volume shrinks to
+        # what it was.
+        super().post_live_migration_at_destination(context, instance, *args,
+                                                   **kwargs)
+        self._armvm_guests.moves.arrived(instance)
+
     def get_available_resource(self, nodename: str) -> dict:
         # Nova: periodically, about once a minute. Added: what a crash or an
         # absent Cinder left undone is tried again.

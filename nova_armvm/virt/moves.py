@@ -20,6 +20,7 @@ from oslo_utils import excutils
 from nova_armvm import exception
 from nova_armvm.nvram import hosting
 from nova_armvm.nvram import store as nvram_store
+from nova_armvm.virt import background
 from nova_armvm.virt import instances
 from nova_armvm.virt import lifecycle
 from nova_armvm.virt import migration
@@ -144,3 +145,19 @@ class Moves:
         if source is None:
             raise exception.StoreNotAtDestination()
         return migration.MovingGuest(guest, source)
+
+    def arrived(self, instance: objects.Instance) -> None:
+        """Tidy a store that came with its guest, beside everything else."""
+        if instances.has_store(instance):
+            background.Background(f'armvm-arrived-{instance.uuid}',
+                                  lambda: self._tidy(instance))
+
+    def _tidy(self, instance: objects.Instance) -> None:
+        try:
+            with lockutils.lock(f'armvm-nvram-{instance.uuid}'):
+                self._stores.arrived(
+                    self._hosted.join(self._owners.owner(instance)))
+        except exception.StoreError as error:
+            # Space, not variables.
+            LOG.warning('The space that the live migration has filled was '
+                        'not given back: %s', error, instance=instance)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store follows its server from host to host, and nothing stays behind."""
 import contextlib
+import os
 
 import fixtures
 from nova.tests.functional.api import client
 from nova.virt.libvirt import driver as libvirt_driver
 
+from nova_armvm.nvram import store as nvram_store
+from tests.fixtures import firmware
 from tests.functional import base
 
 
@@ -342,6 +345,42 @@ class LiveMigrationTest(TwoHostsTestCase):
         self.migrate()
         self.migrate()
         self.assert_store_at('compute1')
+
+    def used(self):
+        """Return how many bytes the volume takes up."""
+        return os.stat(self.store_of(self.server).path).st_blocks * 512
+
+    def test_space_is_given_back_when_the_guest_is_off(self):
+        before = self.used()
+        self.migrate()
+        # QEMU on the destination writes the whole flash, zeros and all.
+        size = firmware.FLASH_SIZE
+        with open(self.store_of(self.server).path, 'r+b') as device:
+            content = device.read(size)
+            device.seek(0)
+            device.write(content)
+        self.assertGreater(self.used(), before)
+        self._wait_for_assert(lambda: self.assertEqual(
+            'True', self.store_of(self.server).metadata.get(
+                nvram_store.SWOLLEN_KEY)))
+        self._reboot_server(self.server, hard=True)
+        self.assertLessEqual(self.used(), before + 64 * 1024)
+        self.assertEqual('False', self.store_of(self.server).metadata[
+            nvram_store.SWOLLEN_KEY])
+        self.assert_store_at('compute2')
+
+    def test_space_that_cannot_be_given_back_does_not_stop_the_guest(self):
+        self.migrate()
+        self._wait_for_assert(lambda: self.assertIn(
+            nvram_store.SWOLLEN_KEY, self.store_of(self.server).metadata))
+        with fixtures.MonkeyPatch(
+                'nova_armvm.nvram.privileged.punch_hole', self.cannot):
+            self._reboot_server(self.server, hard=True)
+        self.assert_store_at('compute2')
+
+    @staticmethod
+    def cannot(*_args):
+        raise OSError('Operation not supported')
 
     def test_boot_order_stays_with_the_guest(self):
         self.migrate()

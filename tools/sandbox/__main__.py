@@ -71,7 +71,8 @@ def demo(arguments: argparse.Namespace) -> None:
     os.chdir(config.CHECKOUT)
     os.execve(config.BIN / 'python', [
         str(config.BIN / 'python'), '-m', 'tools.sandbox.demo',
-        '--since', str(progress.elapsed()), *(['--first'] if first else [])],
+        '--since', str(progress.elapsed()), '--ops', arguments.ops,
+        *(['--first'] if first else [])],
         {**os.environ, **infrastructure.path_environment()})
 
 
@@ -114,6 +115,10 @@ def main() -> int:
     for work in (install, up, demo, down, status):
         command = commands.add_parser(work.__name__, help=work.__doc__)
         command.set_defaults(work=work)
+        if work is demo:
+            command.add_argument(
+                '--ops', default='', metavar='MOVE,...',
+                help='show these moves between hosts and nothing else')
         if work is down:
             command.add_argument(
                 '--purge', action='store_true',

@@ -50,6 +50,12 @@ class Server:
             self.host.console(server_id),
             lambda: self.host.terminal(server_id))
 
+    def is_at(self, host: config.Host) -> None:
+        """Go on with a server that has moved."""
+        self.host = hosts.ComputeHost(host)
+        self.console.move(self.host.console(self.id),
+                          lambda: self.host.terminal(self.id))
+
     def status(self) -> str:
         """Return Nova's status."""
         return self._tenant.compute.get_server(self.id).status
@@ -124,6 +130,30 @@ class Server:
                 return True
             return False
         process.wait_for(gone, _LIMIT, f'the end of server {self.id}')
+
+    def resize(self, flavor: str) -> None:
+        """Resize; to be confirmed or reverted."""
+        self._tenant.compute.resize_server(
+            self.id, self._tenant.compute.find_flavor(flavor).id)
+        self.wait('VERIFY_RESIZE')
+
+    def confirm(self) -> None:
+        """Confirm a resize or cold migration."""
+        self._tenant.compute.confirm_server_resize(self.id)
+        self.wait('ACTIVE')
+
+    def revert(self) -> None:
+        """Revert a resize or cold migration."""
+        self._tenant.compute.revert_server_resize(self.id)
+        self.wait('ACTIVE')
+
+    def shelve(self) -> None:
+        self._tenant.compute.shelve_server(self.id)
+        self.wait('SHELVED_OFFLOADED')
+
+    def unshelve(self) -> None:
+        self._tenant.compute.unshelve_server(self.id)
+        self.wait('ACTIVE')
 
     def restart_compute(self) -> None:
         """Restart the host's nova-compute; guests go on."""
@@ -230,27 +260,3 @@ class Tenant:
             return not volumes
         process.wait_for(delete_free_volumes, _LIMIT,
                          'the end of left-over volumes', pause=1)
-
-
-class Operator:
-    """Looks at the service project's volumes."""
-
-    def __init__(self) -> None:
-        self._cloud = resources.connect('nova', 'service')
-
-    def store_volumes(self, server_id: str) -> list:
-        """Return the volumes that hold a server's variables."""
-        return [volume for volume in self._cloud.block_storage.volumes()
-                if volume.metadata.get('armvm_instance') == server_id]
-
-    def wait_gone(self, server_id: str) -> list:
-        """Wait for the end of a server's volumes; return what is left."""
-        process.wait_for(lambda: not self.store_volumes(server_id), _LIMIT,
-                         f'the end of the volume of server {server_id}')
-        return self.store_volumes(server_id)
-
-    def attachments(self, volume_id: str) -> list:
-        """Return the attachments of a volume."""
-        return [attachment for attachment in
-                self._cloud.block_storage.attachments()
-                if attachment.volume_id == volume_id]

@@ -39,6 +39,8 @@ PORTS = {name: port + _SHIFT for name, port in {
     'neutron': 29696,
     'cinder': 28776,
     'nova': 28774,
+    'ssh': 22022,
+    'libvirt': 26509,
 }.items()}
 
 VOLUME_TYPE = 'armvm-nvram'
@@ -52,12 +54,14 @@ class Host:
 
     :ivar name: host name in its UTS namespace, and ``host`` of nova.conf.
     :ivar driver: value of ``compute_driver``.
-    :ivar zone: availability zone in which it is the only host.
+    :ivar zone: its availability zone.
+    :ivar number: tells its address from those of other hosts.
     """
 
     name: str
     driver: str
     zone: str
+    number: int
 
     @property
     def directory(self) -> pathlib.Path:
@@ -65,12 +69,28 @@ class Host:
 
     @property
     def state_path(self) -> pathlib.Path:
+        """Nova's directory on this host, as seen from outside of it."""
         return self.directory / 'nova'
 
+    @property
+    def address(self) -> str:
+        """The loopback address on which its libvirt, QEMU and sshd listen.
 
-ARMVM = Host('armvm-1', 'armvm.ArmVMLibvirtDriver', 'armvm')
-STOCK = Host('stock-1', 'libvirt.LibvirtDriver', 'stock')
-HOSTS = (ARMVM, STOCK)
+        Hosts share the machine's network, so that all services can stay on
+        one loopback address that needs no set-up and leaves nothing behind.
+        """
+        return f'127.0.{_SHIFT // 100}.{self.number}'
+
+
+#: Nova's directory on every compute host: the same path, because Nova copies
+#: a server's disks from host to host by path.
+HOST_STATE = STATE / 'compute'
+
+_OURS = 'armvm.ArmVMLibvirtDriver'
+ARMVM = Host('armvm-1', _OURS, 'armvm', 11)
+ARMVM_2 = Host('armvm-2', _OURS, 'armvm', 12)
+STOCK = Host('stock-1', 'libvirt.LibvirtDriver', 'stock', 21)
+HOSTS = (ARMVM, ARMVM_2, STOCK)
 
 
 def url(service: str, path: str = '') -> str:

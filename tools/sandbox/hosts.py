@@ -7,35 +7,13 @@ mounts go with the last process.
 """
 import os
 import pathlib
-import shutil
 import subprocess
-import uuid
 
 from tools.sandbox import ceph
 from tools.sandbox import config
+from tools.sandbox import host_files
 from tools.sandbox import infrastructure
 from tools.sandbox import process
-from tools.sandbox import settings
-
-#: Where each directory of the host appears inside.
-_MOUNTS = {
-    'var-lib-libvirt': '/var/lib/libvirt',
-    'var-cache-libvirt': '/var/cache/libvirt',
-    'var-log-libvirt': '/var/log/libvirt',
-    'run-libvirt': '/run/libvirt',
-    'etc-libvirt': '/etc/libvirt',
-    'etc-ceph': '/etc/ceph',
-}
-
-_QEMU_CONF = """\
-user = "root"
-group = "root"
-dynamic_ownership = 0
-remember_owner = 0
-security_driver = "none"
-cgroup_controllers = []
-namespaces = []
-"""
 
 # pid 1 of the namespaces: mounts, then waits to be killed.
 _INIT = """\
@@ -46,6 +24,8 @@ while [ $# -gt 0 ]; do mount --bind "$1" "$2"; shift 2; done
 touch "$READY"
 exec sleep infinity
 """
+
+_PARTS = ('nova-compute', 'libvirtd', 'virtlogd', 'sshd')
 
 
 class ComputeHost:
@@ -59,7 +39,7 @@ class ComputeHost:
         return f'{self.host.name}-{part}'
 
     def _init(self) -> process.Daemon:
-        pairs = [word for name, target in _MOUNTS.items()
+        pairs = [word for name, target in host_files.MOUNTS.items()
                  for word in (str(self.host.directory / name), target)]
         return process.Daemon(
             self._name('init'),
@@ -94,24 +74,37 @@ class ComputeHost:
 
     def start_libvirt(self) -> None:
         """Start the namespaces and libvirt in them."""
-        self._write_files()
+        host_files.write(self.host)
         init = self._init()
         if init.pid() is None:
             self._ready.unlink(missing_ok=True)
             init.start()
         init.wait_for(self._ready.exists)
+        self._sshd().start()
         self._libvirt_daemon('virtlogd').start()
-        libvirtd = self._libvirt_daemon('libvirtd')
+        libvirtd = self._libvirtd()
         libvirtd.start()
         libvirtd.wait_for(self._libvirt_answers)
         self._define_ceph_secret()
 
-    def _libvirt_daemon(self, name: str) -> process.Daemon:
+    def _libvirtd(self) -> process.Daemon:
+        # The other host's comes in by TCP for a live migration.
+        return self._libvirt_daemon('libvirtd', '--listen')
+
+    def _sshd(self) -> process.Daemon:
+        """Return the host's sshd, over which Nova copies disks."""
+        conf = self.host.directory / 'etc-ssh' / 'sshd_config'
+        return process.Daemon(
+            self._name('sshd'),
+            self.inside('/usr/sbin/sshd', '-D', '-e', '-f', conf),
+            {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'}, (conf,))
+
+    def _libvirt_daemon(self, name: str, *options: str) -> process.Daemon:
         etc = self.host.directory / 'etc-libvirt'
         return process.Daemon(
             self._name(name),
             self.inside(f'/usr/sbin/{name}', '--pid-file',
-                        f'/run/libvirt/{name}.pid'),
+                        f'/run/libvirt/{name}.pid', *options),
             {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin'},
             (etc / 'libvirtd.conf', etc / 'qemu.conf'))
 
@@ -168,59 +161,20 @@ class ComputeHost:
         self.virsh('secret-set-value', identity, '--file', str(key))
         key.unlink()
 
-    def _write_files(self) -> None:
-        top = self.host.directory
-        for name, target in _MOUNTS.items():
-            pathlib.Path(target).mkdir(parents=True, exist_ok=True)
-            (top / name).mkdir(parents=True, exist_ok=True)
-        etc = top / 'etc-libvirt'
-        if not (etc / 'libvirtd.conf').exists():
-            for name in ('qemu', 'nwfilter', 'secrets', 'storage'):
-                (etc / name).mkdir(exist_ok=True)
-            (etc / 'qemu.conf').write_text(_QEMU_CONF)
-            (etc / 'virtlogd.conf').write_text('')
-            (etc / 'libvirtd.conf').write_text(
-                f'host_uuid = "{uuid.uuid4()}"\n'
-                'auth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n')
-        for path in (ceph.CONF, ceph.CINDER_KEYRING):
-            target = top / 'etc-ceph' / path.name
-            if not target.exists() or (
-                    target.read_bytes() != path.read_bytes()):
-                shutil.copy(path, target)
-        settings.write_ini(top / 'nova.conf', self._nova())
-
-    def _nova(self) -> settings.Sections:
-        sections = settings.nova()
-        conf = self.host.directory / 'nova.conf'
-        del sections['database'], sections['api_database']
-        sections['DEFAULT'].update(
-            host=self.host.name, compute_driver=self.host.driver,
-            state_path=self.host.state_path, use_cow_images=True,
-            instances_path=self.host.state_path / 'instances',
-            vif_plugging_is_fatal=False, vif_plugging_timeout=0,
-            resume_guests_state_on_host_boot=True,
-            reserved_host_memory_mb=0, ram_allocation_ratio=2.0,
-            cpu_allocation_ratio=16.0, disk_allocation_ratio=10.0,
-            rootwrap_config=config.VENV / 'etc' / 'nova' / 'rootwrap.conf')
-        sections['oslo_concurrency'] = {
-            'lock_path': self.host.state_path / 'locks'}
-        sections['libvirt'] = {'virt_type': 'qemu', 'cpu_mode': 'none',
-                               'images_type': 'qcow2'}
-        for group in ('nova_sys_admin', 'privsep_osbrick',
-                      'vif_plug_ovs_privileged'):
-            sections[group] = settings.privsep(conf)
-        if self.host is config.ARMVM:
-            sections['armvm'] = {'nvram_volume_type': config.VOLUME_TYPE}
-        (self.host.state_path / 'instances').mkdir(parents=True,
-                                                   exist_ok=True)
-        return sections
-
     def stop(self) -> None:
         """End every process in the host's namespaces, guests included."""
-        for part in ('nova-compute', 'libvirtd', 'virtlogd'):
+        for part in _PARTS:
             process.stop_named(self._name(part))
         process.end(self._inhabitants)
         process.stop_named(self._name('init'))
+
+    def kill(self) -> None:
+        """End everything at once, guests included, as a loss of power does.
+
+        What the processes have left on disk stays as it is.
+        """
+        process.end(self._inhabitants)
+        self.stop()
 
     def _inhabitants(self) -> list[int]:
         """Return what sees this host's directories, even without its init."""

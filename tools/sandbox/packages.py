@@ -30,7 +30,8 @@ PACKAGES = (
     'ceph-osd', 'ceph-common', 'python3-rbd', 'python3-rados',
     'qemu-efi-aarch64', 'python3-venv', 'python3-dev', 'gcc', 'libc6-dev',
     'pkg-config', 'gdisk', 'dosfstools', 'mtools', 'cpio', 'xz-utils',
-    'grub-common', 'kmod', 'iproute2', 'util-linux',
+    'grub-common', 'kmod', 'iproute2', 'util-linux', 'openssh-server',
+    'openssh-client',
 )
 FROM_BACKPORTS = (
     'qemu-system-arm', 'qemu-utils', 'qemu-block-extra',

@@ -4,6 +4,8 @@
 Twice: by the driver's own parser through librbd, and by QEMU's tools and
 virt-firmware's command, which share nothing with it.
 """
+from collections.abc import Iterator
+import contextlib
 import json
 import os
 import tempfile
@@ -24,11 +26,28 @@ _GUIDS = (console.GLOBAL, console.OURS)
 Variables = dict[str, str]
 
 
-def by_our_parser(volume_id: str) -> Variables:
-    """Return the guest's and the global variables, contents as hex."""
+@contextlib.contextmanager
+def _image(volume_id: str) -> Iterator[rbd.Image]:
     with rados.Rados(conffile=str(ceph.CONF), rados_id='admin') as cluster, \
             cluster.open_ioctx(config.POOL) as pool, \
             rbd.Image(pool, f'volume-{volume_id}', read_only=True) as image:
+        yield image
+
+
+def used_mib(volume_id: str) -> int:
+    """Return how much of a volume takes up space, in whole objects."""
+    lengths: list[int] = []
+    with _image(volume_id) as image:
+        image.diff_iterate(
+            0, image.size(), None,
+            lambda _offset, length, exists: lengths.append(
+                length if exists else 0), whole_object=True)
+    return sum(lengths) // 1024 ** 2
+
+
+def by_our_parser(volume_id: str) -> Variables:
+    """Return the guest's and the global variables, contents as hex."""
+    with _image(volume_id) as image:
         reader = qcow2.Qcow2Reader(
             lambda offset, length: image.read(offset, length))
         store = varstore.parse(reader.read(0, varstore.READ_SIZE))

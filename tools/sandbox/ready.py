@@ -15,11 +15,25 @@ _NEEDED = ('nova-conductor', 'nova-scheduler', 'cinder-volume',
            *(f'{host.name}-nova-compute' for host in config.HOSTS))
 
 
-def _up(cloud) -> set[str]:
+def _up(cloud, forced_down: bool) -> set[str]:
     process.require_running(_NEEDED)
     return {service.host for service in cloud.compute.services()
-            if service.binary == 'nova-compute' and service.state == 'up' and
-            _of_this_process(service)}
+            if service.binary == 'nova-compute' and _of_this_process(service)
+            and (service.state == 'up' or forced_down)}
+
+
+def wait_for(cloud, wanted: set[str], forced_down: bool = False) -> None:
+    """Wait until compute hosts are up.
+
+    :param cloud: an administrator's connection.
+    :param wanted: their names.
+    :param forced_down: a sign of life is enough; an operator has told Nova
+        to take them for down.
+    """
+    logs = config.LOGS / f'{min(wanted)}-nova-compute.log'
+    process.wait_for(lambda: wanted <= _up(cloud, forced_down), _LIMIT,
+                     f'nova-compute on {", ".join(sorted(wanted))}', logs,
+                     pause=0.5)
 
 
 def _of_this_process(service) -> bool:
@@ -43,9 +57,7 @@ def main() -> None:
     # fails it, because SQLAlchemy has not set up what it asks for.
     list(cloud.network.networks())
     wanted = {host.name for host in config.HOSTS}
-    logs = config.LOGS / f'{config.ARMVM.name}-nova-compute.log'
-    process.wait_for(lambda: wanted <= _up(cloud), _LIMIT,
-                     'nova-compute on all hosts', logs, pause=0.5)
+    wait_for(cloud, wanted)
     mapped = {hypervisor.name
               for hypervisor in cloud.compute.hypervisors()}
     if not wanted <= mapped:

@@ -21,7 +21,9 @@ _ENDPOINTS = {
 _CINDER_TYPES = ('block-storage', 'volumev3')
 
 TENANT = 'tenant'
-FLAVOR = 'armvm.small'
+FLAVOR, LARGER_FLAVOR = 'armvm.small', 'armvm.medium'
+#: Memory of each in MiB.
+_FLAVORS = {FLAVOR: 512, LARGER_FLAVOR: 640}
 
 
 def connect(user: str = 'admin', project: str = 'admin'):
@@ -43,8 +45,10 @@ def make() -> None:
     # A new session: the first had no catalog entries to work with.
     cloud = connect()
     _volume_types(cloud)
-    if cloud.compute.find_flavor(FLAVOR) is None:
-        cloud.compute.create_flavor(name=FLAVOR, vcpus=1, ram=512, disk=1)
+    for name, memory in _FLAVORS.items():
+        if cloud.compute.find_flavor(name) is None:
+            cloud.compute.create_flavor(name=name, vcpus=1, ram=memory,
+                                        disk=1)
 
 
 def _project(cloud, name: str):
@@ -97,12 +101,14 @@ def _volume_types(cloud) -> None:
 
 
 def make_zones() -> None:
-    """Put each compute host into a zone of its own."""
+    """Put each compute host into its zone."""
     cloud = connect()
     there = {found.name: found for found in cloud.compute.aggregates()}
     for host in config.HOSTS:
-        zone = there.get(host.zone) or cloud.compute.create_aggregate(
-            name=host.zone, availability_zone=host.zone)
+        if host.zone not in there:
+            there[host.zone] = cloud.compute.create_aggregate(
+                name=host.zone, availability_zone=host.zone)
+        zone = there[host.zone]
         if host.name in (zone.hosts or ()):
             continue
         try:

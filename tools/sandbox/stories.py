@@ -4,6 +4,7 @@ from collections.abc import Callable
 import dataclasses
 import secrets
 
+from tools.sandbox import admin
 from tools.sandbox import cloud
 from tools.sandbox import config
 from tools.sandbox.guest import console
@@ -19,8 +20,8 @@ _MAC = bytes.fromhex('525400aabbcc')
 DISK_A, DISK_B, RESCUE = image.ALL
 
 
-def _option_for(disk: image.Disk, description: str,
-                file: str = _LOADER) -> bytes:
+def option_for(disk: image.Disk, description: str,
+               file: str = _LOADER) -> bytes:
     return load_option.for_file(description, disk.partition,
                                 disk.start_sector, disk.sectors, file)
 
@@ -81,16 +82,24 @@ class Story:
         return self.server.console.wait('boot', _BOOT_SECONDS)
 
     def write(self, options: dict[str, bytes]) -> tuple[str, bool]:
-        """Have the guest write its variables and put its options first."""
-        probe = secrets.token_bytes(16)
+        """Have the guest write its variables and put its options first.
+
+        :param options: in addition to those that it has written before.
+        """
         for name, content in options.items():
             self.server.console.write(name, content)
-        self.server.console.write(console.PROBE, probe)
+        if self.written is None:
+            probe = secrets.token_bytes(16)
+            self.server.console.write(console.PROBE, probe)
+        else:
+            probe = self.written.probe
         before = console.numbers(self.server.console.report()['order'])
         numbers = tuple(int(name[4:], 16) for name in options)
-        order = numbers + before
+        order = numbers + tuple(number for number in before
+                                if number not in numbers)
         self.server.console.write('BootOrder', load_option.order(*order))
-        self.written = Written(options, order, probe)
+        earlier = self.written.variables if self.written else {}
+        self.written = Written({**earlier, **options}, order, probe)
         return self.found(self.server.console.report(), None)
 
     def found(self, seen: console.Event,
@@ -119,7 +128,7 @@ class Story:
         self.server.console.reboot()
 
 
-def _volume_is_ready(server: cloud.Server, operator: cloud.Operator,
+def _volume_is_ready(server: cloud.Server, operator: admin.Operator,
                      tenant: cloud.Tenant) -> tuple[str, bool]:
     volumes = operator.store_volumes(server.id)
     attachments = [each for volume in volumes
@@ -134,7 +143,7 @@ def _volume_is_ready(server: cloud.Server, operator: cloud.Operator,
                    tenant.volumes_named(server.id) == 0)
 
 
-def _both_readings(story: Story, volume_id: str) -> tuple[str, bool]:
+def both_readings(story: Story, volume_id: str) -> tuple[str, bool]:
     """Read the volume twice and compare both with what was written."""
     ours = readings.by_our_parser(volume_id)
     theirs = readings.by_virt_firmware(volume_id)
@@ -149,7 +158,7 @@ def _both_readings(story: Story, volume_id: str) -> tuple[str, bool]:
 
 
 def main_job(table: tables.Table, tenant: cloud.Tenant,
-             operator: cloud.Operator) -> None:
+             operator: admin.Operator) -> None:
     """One server's life on one host, from first boot to deletion."""
     picture = tenant.image(DISK_A, cloud.PERSISTENT)
     story = Story('A server keeps what its guest wrote', table, tenant)
@@ -160,12 +169,12 @@ def main_job(table: tables.Table, tenant: cloud.Tenant,
                 lambda: _volume_is_ready(server, operator, tenant))
     volume_id = operator.store_volumes(server.id)[0].id
     story.check('the guest writes', 'everything there', lambda: story.write(
-        {'Boot0040': _option_for(DISK_A, 'the guest\'s own')}))
+        {'Boot0040': option_for(DISK_A, 'the guest\'s own')}))
 
     def step(name: str, work: Callable[[], None], boots: bool = True) -> None:
         story.again(name, work, DISK_A, boots)
         story.check(f'{name}: on the volume', 'all as written, both agree',
-                    lambda: _both_readings(story, volume_id))
+                    lambda: both_readings(story, volume_id))
 
     step('reboot from inside', story.reboot_from_inside)
     step('soft reboot', lambda: server.reboot('SOFT'))
@@ -197,9 +206,9 @@ def _two_disks(name: str, table: tables.Table, tenant: cloud.Tenant,
                      (second,))
     story.check('the guest puts disk B first', 'everything there',
                 lambda: story.write({
-                    'Boot0050': _option_for(DISK_B, 'disk B'),
-                    'Boot0051': _option_for(DISK_B, 'no such file',
-                                            r'\EFI\GONE\GONE.EFI'),
+                    'Boot0050': option_for(DISK_B, 'disk B'),
+                    'Boot0051': option_for(DISK_B, 'no such file',
+                                           r'\EFI\GONE\GONE.EFI'),
                     'Boot0052': load_option.for_network('network', _MAC),
                 }))
     return story

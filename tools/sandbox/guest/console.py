@@ -55,6 +55,12 @@ class Console:
         self._offset = 0
         self._sequence = 0
 
+    def move(self, log: pathlib.Path, terminal: Callable[[], str]) -> None:
+        """Go on where the guest is now, at the start of the log there."""
+        self._log = log
+        self._terminal = terminal
+        self._offset = 0
+
     def skip(self) -> None:
         """Forget what was said up to now."""
         self._offset = self._log.stat().st_size if self._log.exists() else 0

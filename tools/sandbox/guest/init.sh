@@ -43,10 +43,10 @@ report() {
         "\"probe\":\"$(content ArmvmProbe-$ours)\",\"options\":{$options}}"
 }
 
-# write SEQUENCE NAME-GUID HEX: attributes and content in one write.
+# write SEQUENCE NAME-GUID HEX: attributes and content in one write. A variable
+# whose name Linux does not know can be made, but not written again.
 write() {
     file="$vars/$2"
-    [ -f "$file" ] && chattr -i "$file"
     echo "$3" | xxd -r -p >/tmp/content
     dd if=/tmp/content of="$file" bs=64k count=1 2>/tmp/error
     result=failed
@@ -70,10 +70,6 @@ while read -r sequence command one two; do
     case "$command" in
     report) report report "$sequence" ;;
     write) write "$sequence" "$one" "$two" ;;
-    delete)
-        chattr -i "$vars/$one"
-        rm "$vars/$one"
-        echo "ARMVM {\"event\":\"deleted\",\"sequence\":$sequence}" ;;
     reboot)
         echo "ARMVM {\"event\":\"rebooting\",\"sequence\":$sequence}"
         reboot -f ;;

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the story does as the cloud's operator. Runs in the venv."""
+from openstack import exceptions
+
+from tools.sandbox import cloud
+from tools.sandbox import config
+from tools.sandbox import hosts
+from tools.sandbox import process
+from tools.sandbox import ready
+from tools.sandbox import resources
+
+_LIMIT = 180
+
+
+class Operator:
+    """An administrator: looks at all volumes, moves servers, ends hosts."""
+
+    def __init__(self) -> None:
+        self._cloud = resources.connect('nova', 'service')
+
+    def store_volumes(self, server_id: str) -> list:
+        """Return the volumes that hold a server's variables."""
+        return [volume for volume in self._cloud.block_storage.volumes()
+                if volume.metadata.get('armvm_instance') == server_id]
+
+    def wait_gone(self, server_id: str) -> list:
+        """Wait for the end of a server's volumes; return what is left."""
+        process.wait_for(lambda: not self.store_volumes(server_id), _LIMIT,
+                         f'the end of the volume of server {server_id}')
+        return self.store_volumes(server_id)
+
+    def attachments(self, volume_id: str) -> list:
+        """Return the attachments of a volume."""
+        return [attachment for attachment in
+                self._cloud.block_storage.attachments()
+                if attachment.volume_id == volume_id]
+
+    def attached_hosts(self, server_id: str) -> list[str]:
+        """Return the hosts to which a server's store is attached."""
+        return sorted(each['host_name'] for volume in
+                      self.store_volumes(server_id)
+                      for each in volume.attachments)
+
+    def refusal_to_delete(self, volume) -> str:
+        """Try to delete a volume; return why Cinder would not.
+
+        :returns: empty when Cinder did as it was asked.
+        """
+        try:
+            self._cloud.block_storage.delete_volume(volume,
+                                                    ignore_missing=False)
+        except exceptions.BadRequestException as error:
+            return str(error)
+        return ''
+
+    # Servers
+
+    def host_of(self, server: cloud.Server) -> str:
+        """Return the name of the host that Nova says a server is on."""
+        return self._cloud.compute.get_server(server.id).compute_host
+
+    def migrate(self, server: cloud.Server) -> None:
+        """Cold-migrate to another host; to be confirmed or reverted."""
+        self._cloud.compute.migrate_server(server.id)
+        server.wait('VERIFY_RESIZE')
+
+    def live_migrate(self, server: cloud.Server, host: config.Host) -> None:
+        """Migrate while the guest runs."""
+        self._cloud.compute.live_migrate_server(server.id, host=host.name,
+                                                block_migration='auto')
+
+        def arrived() -> bool:
+            server.wait('ACTIVE')
+            latest = next(iter(self._cloud.compute.server_migrations(
+                server.id)), None)
+            if latest is None and self.host_of(server) != host.name:
+                raise process.SandboxError(
+                    f'server {server.id} was not migrated; see the log of '
+                    'nova-compute on both hosts')
+            return latest is None
+        process.wait_for(arrived, _LIMIT, 'the end of the migration')
+
+    def evacuate(self, server: cloud.Server) -> None:
+        """Bring up a server of a dead host on another one."""
+        self._cloud.compute.evacuate_server(server.id)
+        server.wait('ACTIVE')
+
+    # Hosts
+
+    def use_only(self, *wanted: config.Host) -> None:
+        """Let new servers and moves go to some of our hosts only."""
+        for host in (config.ARMVM, config.ARMVM_2):
+            service = self._service(host)
+            change = (self._cloud.compute.enable_service if host in wanted
+                      else self._cloud.compute.disable_service)
+            change(service, host.name, 'nova-compute')
+
+    def kill(self, host: config.Host) -> None:
+        """Take a host's power away and tell Nova that it is dead."""
+        hosts.ComputeHost(host).kill()
+        self._force_down(host, True)
+
+    def bring_back(self, host: config.Host) -> None:
+        """Start a host again that was killed."""
+        hosts.ComputeHost(host).start()
+        ready.wait_for(self._cloud, {host.name}, forced_down=True)
+        self._force_down(host, False)
+
+    def left_on(self, host: config.Host,
+                server: cloud.Server) -> tuple[int, int]:
+        """Count a server's guests and connected stores on a host."""
+        known = hosts.ComputeHost(host).virsh('list', '--all', '--uuid')
+        record = (host.state_path / 'armvm' / 'stores' /
+                  f'{server.id}.json')
+        return known.split().count(server.id), int(record.exists())
+
+    def _service(self, host: config.Host):
+        return next(service for service in self._cloud.compute.services(
+            host=host.name, binary='nova-compute'))
+
+    def _force_down(self, host: config.Host, forced: bool) -> None:
+        self._cloud.compute.update_service_forced_down(
+            self._service(host), host.name, 'nova-compute', forced)

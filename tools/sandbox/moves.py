@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's story of a server that goes from host to host."""
+from collections.abc import Callable
+
+from tools.sandbox import admin
+from tools.sandbox import cloud
+from tools.sandbox import config
+from tools.sandbox.guest import image
+from tools.sandbox import process
+from tools.sandbox import readings
+from tools.sandbox import resources
+from tools.sandbox import stories
+from tools.sandbox import table as tables
+
+NAME = 'The variables follow the server everywhere'
+#: The driver gives space back beside everything else.
+_SHRINKS_SECONDS = 60
+_HOSTS = (config.ARMVM, config.ARMVM_2)
+
+
+def _other(host: config.Host) -> config.Host:
+    return _HOSTS[1 - _HOSTS.index(host)]
+
+
+class Journey:
+    """A server with persistent variables, and where it is.
+
+    Every move is the method of its name; it leaves the server active on one
+    of the two hosts.
+    """
+
+    def __init__(self, table: tables.Table, tenant: cloud.Tenant,
+                 operator: admin.Operator) -> None:
+        self.story = stories.Story(NAME, table, tenant)
+        self.operator = operator
+        self.flavors = [resources.FLAVOR, resources.LARGER_FLAVOR]
+        self._written = 0
+
+    @property
+    def here(self) -> config.Host:
+        return self.story.server.host.host
+
+    def begin(self) -> None:
+        """Boot the server on the first host; the guest writes."""
+        self.operator.use_only(config.ARMVM)
+        picture = self.story.tenant.image(image.DISK_A, cloud.PERSISTENT)
+        self.story.first_boot('disk A, an empty store', picture, config.ARMVM)
+        self.operator.use_only(*_HOSTS)
+        self.story.check('the guest writes', 'everything there', self._write)
+        self._attached('first boot')
+
+    def end(self) -> None:
+        """Delete the server; nothing is left."""
+        server = self.story.server
+
+        def delete() -> tuple[str, bool]:
+            server.delete()
+            volumes = self.operator.wait_gone(server.id)
+            return f'{len(volumes)} volumes', not volumes
+        self.story.check('delete', '0 volumes', delete)
+
+    def _write(self) -> tuple[str, bool]:
+        """Let the guest write a boot entry more, and its order anew."""
+        self._written += 1
+        return self.story.write({
+            f'Boot{0x40 + self._written:04X}': stories.option_for(
+                image.ALL[0], f'entry {self._written}')})
+
+    def _again(self, step: str, work: Callable[[], None], to: config.Host,
+               boots: bool = True) -> None:
+        """Do a move; the guest has to find everything at its end."""
+        def move() -> None:
+            work()
+            if to is not self.here:
+                self.story.server.is_at(to)
+        self.story.again(step, move, image.ALL[0], boots)
+
+    def _attached(self, step: str) -> None:
+        """Only the host of the server has its one volume."""
+        server = self.story.server
+
+        def look() -> tuple[str, bool]:
+            volumes = self.operator.store_volumes(server.id)
+            states = [(each.status, attachment.status) for each in volumes
+                      for attachment in self.operator.attachments(each.id)]
+            attached = self.operator.attached_hosts(server.id)
+            says = self.operator.host_of(server)
+            return (f'{len(volumes)} volume, server on {says}, attached to '
+                    f'{", ".join(attached)}',
+                    states == [('in-use', 'attached')] and
+                    attached == [says] == [self.here.name])
+        self.story.check(f'{step}: its volume',
+                         f'attached to {self.here.name} alone', look)
+
+    # Moves
+
+    def cold_migrate(self) -> None:
+        """To the other host, and to stay there."""
+        server, to = self.story.server, _other(self.here)
+        self._again('cold migration',
+                    lambda: self.operator.migrate(server), to)
+        self.story.check('confirm', 'ACTIVE', lambda: _done(server.confirm))
+        self._attached('confirm')
+
+    def cold_migrate_revert(self) -> None:
+        """To the other host, where the guest writes, and back."""
+        server = self.story.server
+        self._there_and_back('cold migration',
+                             lambda: self.operator.migrate(server))
+
+    def resize(self) -> None:
+        """To the other host with more memory, and to stay there."""
+        server, to = self.story.server, _other(self.here)
+        self.flavors.reverse()
+        self._again('resize', lambda: server.resize(self.flavors[0]), to)
+        self.story.check('confirm of the resize', 'ACTIVE',
+                         lambda: _done(server.confirm))
+        self._attached('confirm of the resize')
+
+    def resize_revert(self) -> None:
+        """To the other host with other memory, and back."""
+        server = self.story.server
+        self._there_and_back('resize',
+                             lambda: server.resize(self.flavors[1]))
+
+    def _there_and_back(self, step: str, work: Callable[[], None]) -> None:
+        server, home = self.story.server, self.here
+        self._again(f'{step}, to be reverted', work, _other(home))
+        self.story.check('the guest writes there', 'everything there',
+                         self._write)
+        self._again(f'revert of the {step}', server.revert, home)
+        self._attached(f'revert of the {step}')
+
+    def live_migrate(self) -> None:
+        """To the other host while the guest runs."""
+        server, to = self.story.server, _other(self.here)
+        before = self._used()
+        self._again('live migration',
+                    lambda: self.operator.live_migrate(server, to), to,
+                    boots=False)
+        self._attached('live migration')
+        self.story.check('the guest writes on', 'everything there',
+                         self._write)
+        self.story.check(
+            'space used on the volume', f'{before} MiB as before',
+            lambda: self._shrinks_to(before))
+        self.story.again('reboot from inside', self.story.reboot_from_inside,
+                         image.ALL[0])
+        self._on_the_volume('reboot from inside')
+
+    def _used(self) -> int:
+        volume = self.operator.store_volumes(self.story.server.id)[0]
+        return readings.used_mib(volume.id)
+
+    def _shrinks_to(self, before: int) -> tuple[str, bool]:
+        process.wait_for(lambda: self._used() <= before, _SHRINKS_SECONDS,
+                         f'{before} MiB of the volume in use')
+        return f'{self._used()} MiB', True
+
+    def _on_the_volume(self, step: str) -> None:
+        volume = self.operator.store_volumes(self.story.server.id)[0]
+        self.story.check(f'{step}: on the volume',
+                         'all as written, both agree',
+                         lambda: stories.both_readings(self.story, volume.id))
+
+    def shelve(self) -> None:
+        """Off every host, and on to the other one."""
+        server, to = self.story.server, _other(self.here)
+        self.story.check('shelve', 'volume in-use and protected',
+                         lambda: self._shelved(server))
+        self.operator.use_only(to)
+        self._again('unshelve', server.unshelve, to)
+        self.operator.use_only(*_HOSTS)
+        self._attached('unshelve')
+
+    def _shelved(self, server: cloud.Server) -> tuple[str, bool]:
+        server.shelve()
+        volumes = self.operator.store_volumes(server.id)
+        refusal = self.operator.refusal_to_delete(volumes[0])
+        return (f'volume {volumes[0].status}, deletion '
+                f'{"refused" if refusal else "ACCEPTED"}',
+                volumes[0].status == 'in-use' and bool(refusal))
+
+    def evacuate(self) -> None:
+        """Off a host that is really killed, and the host comes back."""
+        server, dead = self.story.server, self.here
+        to = _other(dead)
+
+        def evacuate() -> None:
+            self.operator.kill(dead)
+            self.operator.evacuate(server)
+        self._again(f'{dead.name} is killed, evacuation', evacuate, to)
+        self._attached('evacuation')
+        self.story.check(
+            f'{dead.name} comes back', 'no guest, nothing connected',
+            lambda: self._comes_back(dead, server))
+        self._attached(f'{dead.name} comes back')
+        self.story.check('the guest writes on after it',
+                         'everything there', self._write)
+
+    def _comes_back(self, dead: config.Host,
+                    server: cloud.Server) -> tuple[str, bool]:
+        self.operator.bring_back(dead)
+        guests, records = self.operator.left_on(dead, server)
+        return (f'{guests} guests, {records} connected stores',
+                not guests and not records)
+
+
+def _done(work: Callable[[], None]) -> tuple[str, bool]:
+    """Do what raises an error when it does not go as it should."""
+    work()
+    return 'ACTIVE', True
+
+
+MOVES: dict[str, Callable[[Journey], None]] = {
+    'cold-migrate': Journey.cold_migrate,
+    'cold-migrate-revert': Journey.cold_migrate_revert,
+    'resize': Journey.resize,
+    'resize-revert': Journey.resize_revert,
+    'live-migrate': Journey.live_migrate,
+    'shelve': Journey.shelve,
+    'evacuate': Journey.evacuate,
+}
+
+
+def run(table: tables.Table, tenant: cloud.Tenant, operator: admin.Operator,
+        names: tuple[str, ...]) -> None:
+    """Send a server around.
+
+    :param names: of the moves, keys of MOVES, in the order wanted.
+    """
+    journey = Journey(table, tenant, operator)
+    try:
+        journey.begin()
+        for name in names:
+            MOVES[name](journey)
+        journey.end()
+    finally:
+        # Other stories and the next demo boot on the first host.
+        operator.use_only(config.ARMVM)
