@@ -178,3 +178,17 @@ class GuestRefused(ArmVMError):
 class GuestBootOrderStuck(ArmVMError):
     msg_fmt = ('The hypervisor did not let the server\'s boot order be left '
                'to the guest; the server was not started.')
+
+
+# Operators' commands
+
+class CloudUnreachable(ArmVMError):
+    msg_fmt = ('%(service)s did not give a complete answer, so nothing can be '
+               'concluded and nothing was removed; see --debug.')
+
+
+class AuditTooMany(ArmVMError):
+    msg_fmt = ('%(found)d volumes seem to be left over, more than the '
+               '%(limit)d that may be deleted in one run. Nothing was '
+               'deleted. Make sure that this is the right cloud and region '
+               '([cinder] os_region_name), then repeat it with --at-most.')

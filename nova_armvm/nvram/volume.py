@@ -9,6 +9,7 @@ project.
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
+import datetime
 import time
 import typing as ty
 import uuid
@@ -19,6 +20,7 @@ from nova import context as nova_context
 from nova import exception as nova_exception
 from nova.volume import cinder
 from oslo_log import log as logging
+from oslo_utils import timeutils
 
 from nova_armvm import exception
 
@@ -73,12 +75,19 @@ class Volume:
     """A volume as Cinder shows it.
 
     :ivar hosts: host name by attachment id, of completed attachments.
+    :ivar changed_at: when Cinder last changed it, in UTC.
     """
 
     id: str
     status: str
     metadata: Mapping[str, str]
     hosts: Mapping[str, str]
+    changed_at: datetime.datetime | None = None
+
+    @property
+    def instance(self) -> str:
+        """Return the uuid of the instance whose store it says it is."""
+        return self.metadata[INSTANCE_KEY]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +196,17 @@ class StoreVolumes:
                 each.metadata.get(INSTANCE_KEY) == owner.uuid and
                 each.status != 'deleting']
 
+    def all_stores(self) -> list[Volume]:
+        """Return the volumes of all instances of this cloud, whatever status.
+
+        A call for each thousand volumes of the project.
+        """
+        with _translated('list the volumes'):
+            listed = self._client().volumes.list(detailed=True)
+        return [_volume(each) for each in listed
+                if INSTANCE_KEY in each.metadata and
+                each.name == NAME_PREFIX + each.metadata[INSTANCE_KEY]]
+
     def create(self, owner: Owner) -> str:
         """Ask Cinder for a volume; wait_usable() has to follow.
 
@@ -231,6 +251,15 @@ class StoreVolumes:
     def _get(self, volume_id: str) -> Volume:
         with _translated('look at the volume'):
             return _volume(self._client().volumes.get(volume_id))
+
+    def get(self, volume_id: str) -> Volume | None:
+        """Return a store's volume, None if there is none of that id."""
+        with _translated('look at the volume'):
+            try:
+                found = self._client().volumes.get(volume_id)
+            except cinder_errors.NotFound:
+                return None
+        return _volume(found)
 
     def note(self, volume: Volume, facts: Mapping[str, str]) -> None:
         """Add to a volume's metadata what is not there yet."""
@@ -340,8 +369,10 @@ class StoreVolumes:
 
 
 def _volume(found: ty.Any) -> Volume:
+    changed = getattr(found, 'updated_at', None) or found.created_at
     return Volume(
         id=found.id, status=found.status, metadata=dict(found.metadata),
+        changed_at=timeutils.normalize_time(timeutils.parse_isotime(changed)),
         hosts={each['attachment_id']: each.get('host_name')
                for each in found.attachments})
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tools.sandbox import admin
 from tools.sandbox import cloud
+from tools.sandbox import commands
 from tools.sandbox import config
 from tools.sandbox.guest import image
 from tools.sandbox import process
@@ -50,8 +51,10 @@ class Journey:
         self._attached('first boot')
 
     def end(self) -> None:
-        """Delete the server; nothing is left."""
+        """Delete the server, unless a move did; nothing is left."""
         server = self.story.server
+        if server is None:
+            return
 
         def delete() -> tuple[str, bool]:
             server.delete()
@@ -198,6 +201,37 @@ class Journey:
         self.story.check('the guest writes on after it',
                          'everything there', self._write)
 
+    def audit(self) -> None:
+        """Deleted while it has no host: the driver is never called."""
+        server, self.story.server = self.story.server, None
+        server.shelve()
+        volume = self.operator.store_volumes(server.id)[0]
+        server.delete()
+        self.story.check(
+            'deleted while shelved, audit', 'finds the volume, status 3',
+            lambda: self._found_by_audit(server, volume))
+        self.story.check(
+            'audit --delete', 'nothing left, status 0',
+            lambda: self._removed_by_audit(server))
+
+    @staticmethod
+    def _found_by_audit(server: cloud.Server, volume) -> tuple[str, bool]:
+        status, findings = commands.audit('--older-than', '0')
+        seen = [(each['finding'], each['server'], each['volume'])
+                for each in findings]
+        return (f'{", ".join(each["finding"] for each in findings)}, '
+                f'status {status}',
+                seen == [('no-server', server.id, volume.id)] and
+                status == 3)
+
+    def _removed_by_audit(self, server: cloud.Server) -> tuple[str, bool]:
+        status, findings = commands.audit('--older-than', '0', '--delete',
+                                          '--yes')
+        left = self.operator.wait_gone(server.id)
+        return (f'{sum(each["removed"] for each in findings)} removed, '
+                f'{len(left)} volumes left, status {status}',
+                not left and status == 0)
+
     def _comes_back(self, dead: config.Host,
                     server: cloud.Server) -> tuple[str, bool]:
         self.operator.bring_back(dead)
@@ -220,6 +254,7 @@ MOVES: dict[str, Callable[[Journey], None]] = {
     'live-migrate': Journey.live_migrate,
     'shelve': Journey.shelve,
     'evacuate': Journey.evacuate,
+    'audit': Journey.audit,
 }
 
 

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``armvm-manage``: what an operator does about variable stores.
+
+Exit status: 0 nothing (more) to look after, 1 it could not be done, 2 wrong
+usage, 3 there are findings.
+"""
+import argparse
+import re
+import sys
+
+from keystoneauth1 import exceptions as keystone_errors
+from nova import conf as nova_conf
+from nova import exception as nova_exception
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import timeutils
+
+from nova_armvm.cmd import compute
+from nova_armvm.cmd import nvram_audit
+from nova_armvm import conf as armvm_conf
+from nova_armvm import exception
+from nova_armvm.nvram import volume
+
+_SECONDS = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
+FOUND, FAILED = 3, 1
+
+
+def seconds(text: str) -> int:
+    """Read a time such as 90, 15m, 1h or 7d.
+
+    :raises argparse.ArgumentTypeError: it is none.
+    """
+    found = re.fullmatch(r'([0-9]{1,9})([smhd]?)', text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no time; give seconds or 15m, 1h, 7d')
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='armvm-manage', description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config-file', action='append', metavar='FILE',
+                        help='instead of /etc/nova/nova.conf; may be repeated')
+    parser.add_argument('--config-dir', action='append', metavar='DIRECTORY',
+                        help='read the *.conf in it as well')
+    parser.add_argument('--debug', action='store_true',
+                        help='log what is asked and answered')
+    subjects = parser.add_subparsers(required=True, metavar='SUBJECT')
+    nvram = subjects.add_parser('nvram', help='variable stores')
+    actions = nvram.add_subparsers(required=True, metavar='ACTION')
+    audit = actions.add_parser(
+        'audit', help='find volumes and attachments that were left behind',
+        description='Compare the volumes that hold UEFI variables with the '
+                    'servers of the cloud.')
+    audit.add_argument('--older-than', type=seconds, default=3600,
+                       metavar='TIME',
+                       help='leave alone what changed since (default 1h)')
+    audit.add_argument('--delete', action='store_true',
+                       help='remove volumes of servers that are gone and '
+                            'attachments to hosts where the server is not')
+    audit.add_argument('--at-most', type=int, default=50, metavar='N',
+                       help='delete nothing when more volumes than this '
+                            'would go (default 50)')
+    audit.add_argument('--yes', action='store_true',
+                       help='do not ask before --delete')
+    audit.add_argument('-f', '--format', choices=('table', 'json'),
+                       default='table')
+    audit.set_defaults(work=_audit)
+    return parser
+
+
+def _read_configuration(arguments: argparse.Namespace) -> cfg.ConfigOpts:
+    words = [f'--config-file={path}' for path in arguments.config_file or ()]
+    words += [f'--config-dir={path}' for path in arguments.config_dir or ()]
+    if arguments.debug:
+        words.append('--debug')
+    conf = nova_conf.CONF
+    armvm_conf.register_opts(conf)
+    logging.register_options(conf)
+    logging.set_defaults(default_log_levels=[
+        *logging.get_default_log_levels(), 'nova_armvm=WARNING'])
+    conf(words, project='nova')
+    logging.setup(conf, 'armvm-manage')
+    return conf
+
+
+def _audit(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
+    volumes = volume.StoreVolumes(
+        conf.host, conf.armvm.nvram_volume_type,
+        volume.Patience(limit=60, interval=5))
+    servers = compute.Cloud.from_conf(conf)
+    outcome = nvram_audit.look(volumes, servers, timeutils.utcnow(),
+                               arguments.older_than)
+    if arguments.format == 'table' and outcome.findings:
+        print(nvram_audit.as_table(outcome.findings))
+    if arguments.delete and _agreed(arguments, outcome):
+        nvram_audit.remove(
+            outcome, volumes, servers, arguments.at_most,
+            lambda text: print(text, file=sys.stderr))
+    if arguments.format == 'json':
+        print(nvram_audit.as_json(outcome))
+    elif not outcome.findings:
+        print('Nothing was left behind.')
+    return FOUND if outcome.left else 0
+
+
+def _agreed(arguments: argparse.Namespace,
+            outcome: nvram_audit.Outcome) -> bool:
+    count = sum(finding.removable for finding in outcome.findings)
+    if not count or arguments.yes:
+        return bool(count)
+    print(f'Remove {count} of these? [y/N] ', end='', file=sys.stderr,
+          flush=True)
+    return sys.stdin.readline().strip().lower() in ('y', 'yes')
+
+
+def main() -> int:
+    """Do what the command line says; return the exit status."""
+    arguments = _parser().parse_args()
+    try:
+        return arguments.work(arguments, _read_configuration(arguments))
+    except (exception.ArmVMError, cfg.Error,
+            nova_exception.NovaException) as error:
+        print(f'armvm-manage: {error}', file=sys.stderr)
+    except keystone_errors.ClientException as error:
+        print('armvm-manage: cannot log in with the credentials of [cinder]: '
+              f'{error}', file=sys.stderr)
+    return FAILED
+
+
+if __name__ == '__main__':
+    sys.exit(main())

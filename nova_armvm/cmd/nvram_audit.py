@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``armvm-manage nvram audit``: finds what was left behind, and removes it."""
+from collections.abc import Callable, Mapping
+import dataclasses
+import datetime
+import json
+import typing as ty
+
+import prettytable
+
+from nova_armvm import exception
+from nova_armvm.nvram import audit
+from nova_armvm.nvram import volume as cinder_volume
+
+
+class Servers(ty.Protocol):
+    """Who knows the cloud's servers; see nova_armvm.cmd.compute."""
+
+    def servers(self) -> Mapping[str, audit.Server]:
+        """Return every server by uuid."""
+
+    def server(self, uuid: str) -> audit.Server | None:
+        """Return one server, None only if it is certain that it is gone."""
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What was found, and what became of it.
+
+    :ivar removed: the findings that are no more.
+    """
+
+    findings: list[audit.Finding]
+    removed: list[audit.Finding] = dataclasses.field(default_factory=list)
+
+    @property
+    def left(self) -> list[audit.Finding]:
+        """Return what an operator has still to look after."""
+        return [finding for finding in self.findings
+                if finding not in self.removed]
+
+
+def look(volumes: cinder_volume.StoreVolumes, servers: Servers,
+         now: datetime.datetime, older_than: float) -> Outcome:
+    """Compare Cinder with Nova.
+
+    :param now: in UTC.
+    :param older_than: seconds for which a volume must have been unchanged.
+    :raises ArmVMError: one of them could not be asked.
+    """
+    # The servers first: what is built meanwhile has a volume that is too
+    # young to be judged.
+    known = servers.servers()
+    findings = audit.compare(volumes.all_stores(), known,
+                             now - datetime.timedelta(seconds=older_than))
+    return Outcome([
+        finding for finding in findings
+        # One that was deleted meanwhile has taken its volume along.
+        if finding.kind is not audit.Kind.NO_VOLUME or
+        servers.server(finding.instance) is not None])
+
+
+def remove(outcome: Outcome, volumes: cinder_volume.StoreVolumes,
+           servers: Servers, at_most: int,
+           say: Callable[[str], None]) -> None:
+    """Remove what is certainly left over; each is looked at again before.
+
+    :param at_most: how many volumes may be deleted in one run. A list of
+        servers that is wrong (another region, another cloud) looks as if all
+        were left over.
+    :param say: told of each removal.
+    :raises AuditTooMany: there are more; nothing was removed.
+    :raises ArmVMError: Cinder or Nova could not; the rest is untouched.
+    """
+    orphans = [finding for finding in outcome.findings
+               if finding.kind is audit.Kind.NO_SERVER]
+    if len(orphans) > at_most:
+        raise exception.AuditTooMany(found=len(orphans), limit=at_most)
+    for finding in filter(lambda each: each.removable, outcome.findings):
+        server = servers.server(finding.instance)
+        volume = volumes.get(finding.volume)
+        if volume is None:
+            outcome.removed.append(finding)
+            continue
+        if not audit.is_still_there(finding, volume, server):
+            say(f'volume {finding.volume}: has changed meanwhile, left alone')
+            continue
+        if finding.kind is audit.Kind.NO_SERVER:
+            volumes.delete(volume)
+            say(f'volume {finding.volume} of server {finding.instance}: '
+                'deleted')
+        else:
+            volumes.detach(finding.attachment)
+            say(f'volume {finding.volume} of server {finding.instance}: '
+                f'detached from {_plain(finding.detail)}')
+        outcome.removed.append(finding)
+
+
+def as_table(findings: list[audit.Finding]) -> str:
+    """Show findings to a person."""
+    table = prettytable.PrettyTable(
+        ['finding', 'server', 'volume', 'detail', 'what to do'])
+    table.align = 'l'
+    table.max_width = 44
+    for finding in findings:
+        table.add_row([finding.kind.value, _plain(finding.instance),
+                       finding.volume or '-', _plain(finding.detail),
+                       finding.advice])
+    return table.get_string()
+
+
+def as_json(outcome: Outcome) -> str:
+    """Show findings to a program."""
+    return json.dumps([{
+        'finding': finding.kind.value, 'server': finding.instance,
+        'volume': finding.volume, 'attachment': finding.attachment,
+        'detail': finding.detail, 'advice': finding.advice,
+        'removed': finding in outcome.removed,
+    } for finding in outcome.findings], indent=2)
+
+
+def _plain(text: str) -> str:
+    """Keep what a terminal would obey out of what it shows."""
+    return ''.join(char if char.isprintable() else '?' for char in text)
