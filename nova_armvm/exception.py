@@ -147,6 +147,13 @@ class StoreSeedFailed(StoreError):
                '%(volume_id)s).')
 
 
+class StoreTakeOverFailed(StoreError):
+    msg_fmt = ('The UEFI variables that this server has had on its compute '
+               'host could not be brought onto their volume (volume '
+               '%(volume_id)s). The server was not started, its variables '
+               'are unchanged.')
+
+
 class StoreReadFailed(StoreError):
     msg_fmt = ('The UEFI variables of this server could not be read from '
                'their volume (volume %(volume_id)s).')

@@ -171,6 +171,51 @@ class HostedStores:
             LOG.info('Volume %s with the UEFI variables was disconnected',
                      connection_info.get('serial'), instance_uuid=owner.uuid)
 
+    # Variables in a file of the stock driver
+
+    def keep_in_mind(self, owner: cinder_volume.Owner,
+                     file: guest_xml.FlashFile) -> None:
+        """Remember where an instance's variables are, until taken over.
+
+        Nova undefines the guest before every start; from then on nobody else
+        knows. Ignored for an instance whose volume is in use here.
+        """
+        known = self._records.get(owner.uuid)
+        if known is None or known.connection_info is None:
+            self._records.put(record.HostRecord(
+                instance=owner.uuid, project=owner.project_id,
+                flash_file=(file.path, file.format)))
+
+    def flash_file(self,
+                   owner: cinder_volume.Owner) -> guest_xml.FlashFile | None:
+        """Return what keep_in_mind() was told."""
+        known = self._records.get(owner.uuid)
+        if known is None or known.flash_file is None:
+            return None
+        return guest_xml.FlashFile(*known.flash_file)
+
+    def forget_file(self, owner: cinder_volume.Owner) -> None:
+        """End what keep_in_mind() began."""
+        known = self._records.get(owner.uuid)
+        if known is None or known.flash_file is None:
+            return
+        if known.connection_info is None:
+            self._records.drop(owner.uuid)
+        else:
+            self._records.put(dataclasses.replace(known, flash_file=None))
+
+    def _forget_connection(self, owner: cinder_volume.Owner) -> None:
+        known = self._records.get(owner.uuid)
+        if known is not None and known.flash_file is not None:
+            self._records.put(dataclasses.replace(known,
+                                                  connection_info=None))
+        else:
+            self._records.drop(owner.uuid)
+
+    def has_volume(self, owner: cinder_volume.Owner) -> bool:
+        """Ask Cinder whether an instance has a volume."""
+        return self._volumes.find(owner) is not None
+
     def is_recorded(self, owner: cinder_volume.Owner) -> bool:
         """Tell whether a volume was connected here and not disconnected."""
         return self._records.get(owner.uuid) is not None
@@ -186,18 +231,14 @@ class HostedStores:
         info = attachment.connection_info
         try:
             _check_suitable(info)
-            self._records.put(record.HostRecord(
-                instance=owner.uuid, project=owner.project_id,
-                connection_info=info))
+            self._note_connected(owner, info)
             self._host_side.connect(owner, info)
             if not attachment.completed:
                 attachment = self._volumes.complete(attachment)
                 LOG.info('Volume %s was attached for the UEFI variables',
                          volume.id, instance_uuid=owner.uuid)
             # connect() has put the device's path into it.
-            self._records.put(record.HostRecord(
-                instance=owner.uuid, project=owner.project_id,
-                connection_info=info))
+            self._note_connected(owner, info)
             return attachment
         except Exception as error:
             if not attachment.completed:
@@ -207,13 +248,21 @@ class HostedStores:
             raise exception.StoreConnectFailed(
                 volume_id=volume.id) from error
 
+    def _note_connected(self, owner: cinder_volume.Owner,
+                        info: access.ConnectionInfo) -> None:
+        known = self._records.get(owner.uuid)
+        self._records.put(record.HostRecord(
+            instance=owner.uuid, project=owner.project_id,
+            connection_info=info,
+            flash_file=known.flash_file if known else None))
+
     def _undo(self, owner: cinder_volume.Owner,
               attachment: cinder_volume.Attachment) -> None:
         """Take back a new attachment; the error that led here is raised."""
         try:
             self._host_side.disconnect(owner, attachment.connection_info)
             self._volumes.detach(attachment.id)
-            self._records.drop(owner.uuid)
+            self._forget_connection(owner)
         except Exception as error:
             LOG.warning('Attachment %(attachment)s could not be taken back; '
                         'the next start or the deletion of the instance '

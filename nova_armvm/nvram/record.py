@@ -25,12 +25,15 @@ class HostRecord:
     :ivar project: of the instance's tenant.
     :ivar connection_info: of the connected volume, None if not connected.
     :ivar to_delete: the instance is gone, the volume must go.
+    :ivar flash_file: (path, format) of the file that the stock driver kept
+        the variables in, until they are on a volume.
     """
 
     instance: str
     project: str
     connection_info: dict[str, ty.Any] | None = None
     to_delete: bool = False
+    flash_file: tuple[str, str] | None = None
 
 
 class HostRecords:

@@ -76,6 +76,21 @@ class SeedBuilder:
                 self._seeds[key] = self._build(template, template_format)
             return self._seeds[key]
 
+    def seed_from(self, content: bytes, content_format: str) -> Seed:
+        """Return the seed of a flash that a guest has written.
+
+        :param content: of the file that it was in.
+        :param content_format: ``raw`` or ``qcow2``.
+        :raises StoreImageInvalid: it has an impossible size.
+        :raises oslo_concurrency.processutils.ProcessExecutionError: qemu-img
+            failed.
+        """
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._directory) as copy:
+            copy.write(content)
+            copy.flush()
+            return self._build(copy.name, content_format)
+
     def flash_size(self, template: str, template_format: str) -> int:
         """Return the size in bytes of the flash that a template is for."""
         key = _identity(template, template_format)

@@ -16,6 +16,7 @@ from nova_armvm.nvram import access
 from nova_armvm.nvram import firmware
 from nova_armvm.nvram import ftw
 from nova_armvm.nvram import hosting
+from nova_armvm.nvram import privileged
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import varstore
@@ -66,8 +67,8 @@ class Stores:
 
     def content(
             self, store: hosting.ConnectedStore, reset: bool,
-            template: Callable[[], tuple[firmware.Descriptor, bool]]
-    ) -> Content:
+            template: Callable[[], tuple[firmware.Descriptor, bool]],
+            file: guest_xml.FlashFile | None = None) -> Content:
         """Read a store, after seeding it when it is new.
 
         :param store: not in use by a guest.
@@ -75,6 +76,7 @@ class Stores:
         :param template: asked when the volume does not say what it was made
             for: the firmware that the guest gets and whether it is for
             Secure Boot.
+        :param file: what a new store begins with instead of the template.
         :raises StoreSeedFailed: the template could not be written.
         :raises StoreReadFailed: the volume could not be read.
         :raises StoreImageInvalid: it holds something else than a store.
@@ -88,6 +90,8 @@ class Stores:
             if firmware_for_it is None:
                 raise exception.StoreImageInvalid(
                     reason='the store that it once held is gone')
+            if file is not None:
+                return self._take_over(store, volume, file, *firmware_for_it)
             return self._seed(store, volume, *firmware_for_it)
 
     def _read(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,
@@ -136,6 +140,38 @@ class Stores:
                  instance_uuid=store.owner.uuid)
         return Content(new.flash_size, varstore.parse(b''),
                        _facts(new, descriptor, secure_boot), new=True)
+
+    def _take_over(self, store: hosting.ConnectedStore,
+                   volume: access.VolumeBytes, file: guest_xml.FlashFile,
+                   descriptor: firmware.Descriptor,
+                   secure_boot: bool) -> Content:
+        """Begin with what the stock driver kept in a file on this host."""
+        try:
+            content = privileged.read_range(file.path, 0,
+                                            privileged.READ_MAX_BYTES)
+            taken = self._seeds.seed_from(content, file.format)
+            wanted = self._seeds.seed_for(descriptor.template,
+                                          descriptor.template_format)
+            if taken.flash_size != wanted.flash_size:
+                raise exception.FirmwareMismatch(
+                    stored=f'{taken.flash_size} bytes of flash',
+                    offered=f'{wanted.flash_size}')
+            seed.write(taken, volume)
+        except exception.ArmVMError:
+            raise
+        except Exception as error:
+            raise exception.StoreTakeOverFailed(
+                volume_id=store.volume.id) from error
+        LOG.info('The UEFI variables were taken over from the file %(file)s '
+                 'onto volume %(volume)s',
+                 {'file': file.path, 'volume': store.volume.id},
+                 instance_uuid=store.owner.uuid)
+        reader = qcow2.Qcow2Reader(volume.read_at)
+        flash = reader.read(0, min(reader.virtual_size, varstore.READ_SIZE))
+        return Content(
+            taken.flash_size, _understood(flash, store.owner),
+            _facts(dataclasses.replace(taken, checksum=wanted.checksum),
+                   descriptor, secure_boot), new=True)
 
     def check_fits(self, store: hosting.ConnectedStore, content: Content,
                    descriptor: firmware.Descriptor,

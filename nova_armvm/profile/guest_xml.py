@@ -32,6 +32,18 @@ class NvramSource:
 
 
 @dataclasses.dataclass(frozen=True)
+class FlashFile:
+    """A plain file with the variables, as Nova's own driver has it.
+
+    :ivar format: ``raw`` or ``qcow2``, as libvirt says; never guessed from
+        the content, which is the guest's.
+    """
+
+    path: str
+    format: str
+
+
+@dataclasses.dataclass(frozen=True)
 class SelectedFirmware:
     """What libvirt chose for a domain.
 
@@ -86,6 +98,15 @@ def has_store_of_ours(xml: str) -> bool:
     return _parse(xml).find('os/nvram/source') is not None
 
 
+def flash_file(xml: str) -> FlashFile | None:
+    """Return the plain file that the domain's variables lie in, if any."""
+    nvram = _parse(xml).find('os/nvram')
+    if nvram is None or nvram.find('source') is not None:
+        return None
+    path = (nvram.text or '').strip()
+    return FlashFile(path, nvram.get('format', 'raw')) if path else None
+
+
 def without_nvram(xml: str) -> str:
     """Drop ``<nvram>``, so that libvirt selects a template."""
     domain = _parse(xml)
@@ -113,7 +134,9 @@ def with_firmware_of(xml: str, selected_xml: str) -> str:
     """Pin the loader that libvirt selected for another form of the domain.
 
     libvirt's choice depends on the ``<nvram>`` element; what is booted must
-    be what the template was taken for.
+    be what the template was taken for. Features are named together with the
+    attribute that lets libvirt choose: libvirt 11.3 says both of a loader that
+    was given, too, and takes one without the other for a mistake.
 
     :param xml: the domain.
     :param selected_xml: the same domain as libvirt read it.
@@ -123,6 +146,9 @@ def with_firmware_of(xml: str, selected_xml: str) -> str:
     for tag in ('firmware', 'loader'):
         for old in os.findall(tag):
             os.remove(old)
+    os.attrib.pop('firmware', None)
+    if 'firmware' in chosen.attrib:
+        os.set('firmware', chosen.get('firmware'))
     anchor = os.find('type')
     for tag in ('loader', 'firmware'):
         element = chosen.find(tag)

@@ -202,10 +202,43 @@ class Guests:
 
     # Every start
 
+    def had_flash_file(self, instance: objects.Instance,
+                       xml: str) -> None:
+        """Note where a guest of the stock driver has its variables.
+
+        :param xml: of the guest as it is defined.
+        """
+        file = guest_xml.flash_file(xml)
+        undecided = instances.NVRAM_KEY not in instance.system_metadata
+        if file is not None and (undecided or instances.has_store(instance)
+                                 ) and instance.vm_state != vm_states.RESCUED:
+            self._hosted.keep_in_mind(self._owners.owner(instance), file)
+
+    def _file_to_take_over(self, instance: objects.Instance
+                           ) -> guest_xml.FlashFile | None:
+        """Return the file of a guest that this driver has not had yet.
+
+        Decides and records where its variables live from now on. A guest
+        that has a volume has left its file behind long ago.
+        """
+        owner = self._owners.owner(instance)
+        file = self._hosted.flash_file(owner)
+        if file is None:
+            return None
+        if instances.NVRAM_KEY not in instance.system_metadata:
+            self._record(instance, instance.image_meta)
+        if not instances.has_store(instance):
+            self._hosted.forget_file(owner)
+            return None
+        return file
+
     @contextlib.contextmanager
     def starting(self, instance: objects.Instance,
                  xml: str) -> Iterator[start.Form | None]:
         """Give the form in which a guest is defined, None for Nova's own."""
+        file = None
+        if instance.task_state != task_states.RESCUING:
+            file = self._file_to_take_over(instance)
         if not (guest_xml.is_arm(xml) and instances.has_store(instance)):
             yield None
             return
@@ -226,7 +259,7 @@ class Guests:
             connected = work.result()
         else:
             connected = self._provide(self._owners.owner(instance),
-                                      may_create=False)
+                                      may_create=file is not None)
         if instance.task_state == task_states.UNRESCUING:
             self._starter.discard_scratch(guest_xml.without_nvram(xml))
         with lockutils.lock(f'armvm-nvram-{instance.uuid}'):
@@ -234,7 +267,9 @@ class Guests:
                 yield self._starter.resumed_form(xml, connected)
             else:
                 form = self._starter.form(
-                    xml, connected, instance.uuid in self._resets, chosen)
+                    xml, connected, instance.uuid in self._resets, chosen,
+                    file)
+                self._hosted.forget_file(connected.owner)
                 with self._noting(connected, form):
                     yield form
 

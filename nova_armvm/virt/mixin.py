@@ -77,11 +77,16 @@ class ArmVMMixin:
         # Nova 33 and later: hard reboot, rescue and revert of a resize copy
         # the firmware from the old domain. Added: our store is kept out of
         # the copy, which knows plain files only (it would copy the white
-        # space inside the element and fail on the missing template).
+        # space inside the element and fail on the missing template); and the
+        # file of a guest that the stock driver had is remembered.
         config = super()._get_existing_guest_config(instance)
-        if config is not None and instances.has_store(instance):
-            config.os_nvram = None
-            config.os_nvram_template = None
+        if config is not None and instances.is_arm(instance.image_meta):
+            self._armvm_guests.had_flash_file(
+                instance, self._host.get_guest(instance).get_xml_desc(
+                    dump_inactive=True))
+            if instances.has_store(instance):
+                config.os_nvram = None
+                config.os_nvram_template = None
         return config
 
     def _delete_guest_configuration(self, guest, keep_vtpm, keep_nvram):

@@ -62,7 +62,8 @@ class Starter:
         return self._defined(guest_xml.without_nvram(xml))
 
     def form(self, xml: str, store: hosting.ConnectedStore, reset: bool,
-             chosen: str | None = None) -> Form:
+             chosen: str | None = None,
+             file: guest_xml.FlashFile | None = None) -> Form:
         """Make the guest's definition, and the store if it is new.
 
         Defines the domain, as starting it would, to learn what libvirt makes
@@ -72,6 +73,7 @@ class Starter:
         :param store: of this guest, connected.
         :param reset: begin again with the firmware's template.
         :param chosen: from as_chosen(), where that was asked already.
+        :param file: what a new store begins with instead of the template.
         :raises ArmVMError: the store or the firmware does not allow it.
         :raises libvirt.libvirtError: libvirt refused the domain.
         """
@@ -80,7 +82,7 @@ class Starter:
             chosen = chosen or self.as_chosen(xml)
             return self._firmware_of(chosen)
 
-        content = self._stores.content(store, reset, template)
+        content = self._stores.content(store, reset, template, file)
         if chosen:
             xml = guest_xml.with_firmware_of(xml, chosen)
         return self._form_for(

@@ -95,6 +95,14 @@ class Operator:
                       else self._cloud.compute.disable_service)
             change(service, host.name, 'nova-compute')
 
+    def change_driver(self, server: cloud.Server, driver: str) -> None:
+        """Give a server's host another driver; its guests go on.
+
+        Waits until nova-compute works: what it is asked before it drops.
+        """
+        server.use_driver(driver)
+        ready.wait_for(self._cloud, {server.host.host.name})
+
     def kill(self, host: config.Host) -> None:
         """Take a host's power away and tell Nova that it is dead."""
         hosts.ComputeHost(host).kill()

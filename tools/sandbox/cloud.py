@@ -160,6 +160,11 @@ class Server:
         with _AT_WORK[self.host.host].write_lock():
             self.host.restart_compute()
 
+    def use_driver(self, driver: str) -> None:
+        """Change the driver of the host's nova-compute; guests go on."""
+        with _AT_WORK[self.host.host].write_lock():
+            self.host.use_driver(driver)
+
     def lose_power(self) -> None:
         """End the guest as a power failure of the host does, and come back.
 

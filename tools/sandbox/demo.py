@@ -17,6 +17,7 @@ from tools.sandbox import process
 from tools.sandbox import progress
 from tools.sandbox import stories
 from tools.sandbox import table as tables
+from tools.sandbox import take_over
 
 AIM_SECONDS = 900
 
@@ -36,10 +37,16 @@ def _run_stories(table: tables.Table, only: tuple[str, ...]) -> None:
     elif _together(table,
                    (stories.boot_order, table, cloud.Tenant()),
                    (stories.main_job, table, tenant, operator),
-                   (stories.control, table, cloud.Tenant())):
+                   (_on_stock_host, table, cloud.Tenant(), operator)):
         _together(table, (benchmark.run, table, tenant))
         _together(table, (moves.run, table, tenant, operator,
                           tuple(moves.MOVES)))
+
+
+def _on_stock_host(table: tables.Table, tenant: cloud.Tenant,
+                   operator: admin.Operator) -> None:
+    stories.control(table, tenant)
+    take_over.run(table, tenant, operator)
 
 
 def _together(table: tables.Table, *works: tuple) -> bool:

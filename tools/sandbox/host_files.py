@@ -69,8 +69,11 @@ Host *
 """
 
 
-def write(host: config.Host) -> None:
-    """Write all files of a host that are not there as they should be."""
+def write(host: config.Host, driver: str | None = None) -> None:
+    """Write all files of a host that are not there as they should be.
+
+    :param driver: value of ``compute_driver``, if not the host's own.
+    """
     for name, target in MOUNTS.items():
         pathlib.Path(target).mkdir(parents=True, exist_ok=True)
         (host.directory / name).mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,8 @@ def write(host: config.Host) -> None:
         if not target.exists() or target.read_bytes() != path.read_bytes():
             shutil.copy(path, target)
     (host.state_path / 'instances').mkdir(exist_ok=True)
-    settings.write_ini(host.directory / 'nova.conf', _nova(host))
+    settings.write_ini(host.directory / 'nova.conf',
+                       _nova(host, driver or host.driver))
 
 
 def _write(path: pathlib.Path, text: str) -> None:
@@ -122,12 +126,12 @@ def _ssh(host: config.Host) -> None:
         port=config.PORTS['ssh'], keys=keys))
 
 
-def _nova(host: config.Host) -> settings.Sections:
+def _nova(host: config.Host, driver: str) -> settings.Sections:
     sections = settings.nova()
     conf = host.directory / 'nova.conf'
     del sections['database'], sections['api_database']
     sections['DEFAULT'].update(
-        host=host.name, compute_driver=host.driver, my_ip=host.address,
+        host=host.name, compute_driver=driver, my_ip=host.address,
         state_path=config.HOST_STATE, use_cow_images=True,
         instances_path=config.HOST_STATE / 'instances',
         vif_plugging_is_fatal=False, vif_plugging_timeout=0,
@@ -147,6 +151,6 @@ def _nova(host: config.Host) -> settings.Sections:
     for group in ('nova_sys_admin', 'privsep_osbrick',
                   'vif_plug_ovs_privileged'):
         sections[group] = settings.privsep(conf)
-    if host.driver == config.ARMVM.driver:
+    if driver == config.ARMVM.driver:
         sections['armvm'] = {'nvram_volume_type': config.VOLUME_TYPE}
     return sections

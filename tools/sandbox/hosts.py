@@ -128,6 +128,12 @@ class ComputeHost:
         self.compute().stop()
         self.compute().start()
 
+    def use_driver(self, driver: str) -> None:
+        """Start nova-compute again with another driver; guests go on."""
+        self.compute().stop()
+        host_files.write(self.host, driver)
+        self.compute().start()
+
     def lose_power_of(self, server_id: str) -> None:
         """End a guest as a power failure does, then start nova-compute.
 

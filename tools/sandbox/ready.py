@@ -11,12 +11,12 @@ _LIMIT = 120
 
 
 #: Those without which no compute host comes up.
-_NEEDED = ('nova-conductor', 'nova-scheduler', 'cinder-volume',
-           *(f'{host.name}-nova-compute' for host in config.HOSTS))
+_NEEDED = ('nova-conductor', 'nova-scheduler', 'cinder-volume')
 
 
-def _up(cloud, forced_down: bool) -> set[str]:
-    process.require_running(_NEEDED)
+def _up(cloud, wanted: set[str], forced_down: bool) -> set[str]:
+    process.require_running(
+        [*_NEEDED, *(f'{name}-nova-compute' for name in sorted(wanted))])
     return {service.host for service in cloud.compute.services()
             if service.binary == 'nova-compute' and _of_this_process(service)
             and (service.state == 'up' or forced_down)}
@@ -31,9 +31,9 @@ def wait_for(cloud, wanted: set[str], forced_down: bool = False) -> None:
         to take them for down.
     """
     logs = config.LOGS / f'{min(wanted)}-nova-compute.log'
-    process.wait_for(lambda: wanted <= _up(cloud, forced_down), _LIMIT,
-                     f'nova-compute on {", ".join(sorted(wanted))}', logs,
-                     pause=0.5)
+    process.wait_for(lambda: wanted <= _up(cloud, wanted, forced_down),
+                     _LIMIT, f'nova-compute on {", ".join(sorted(wanted))}',
+                     logs, pause=0.5)
 
 
 def _of_this_process(service) -> bool:

@@ -185,6 +185,13 @@ class FirmwareTest(unittest.TestCase):
         self.assertEqual('efi', element(xml, 'os').get('firmware'))
         self.assertIsNone(element(xml, 'os/nvram'))
 
+    def test_features_come_with_the_attribute_that_allows_them(self):
+        described = DESCRIBED.replace(" firmware='efi'", '').replace(
+            ' firmware="efi"', '')
+        self.assertIsNone(element(described, 'os').get('firmware'))
+        xml = guest_xml.with_firmware_of(described, SELECTED)
+        self.assertEqual('efi', element(xml, 'os').get('firmware'))
+
 
 class BootOrderTest(unittest.TestCase):
 

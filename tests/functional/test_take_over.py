@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest of Nova's own driver comes to this one with its variables."""
+from nova.tests.functional.api import client
+
+from tests.fixtures import firmware
+from tests.fixtures import libvirt
+from tests.functional import base
+
+NOTE = 4096
+
+
+class TakeOverTest(base.ArmServersTestCase):
+    """A server whose guest has left the letter S in a file."""
+
+    def _setup_compute_service(self):
+        self.flags(compute_driver='libvirt.LibvirtDriver')
+
+    def setUp(self):
+        super().setUp()
+        self.start_compute()
+        self.server = self.boot(self.image)
+        self.assertEqual([], self.cinder.volumes_left())
+        self.file = libvirt.store_path(self.domain(self.server).config)
+        with open(self.file, 'r+b') as flash:
+            flash.seek(firmware.FLASH_SIZE - 2 * NOTE)
+            flash.write(b'S' * 512)
+
+    def change_driver(self):
+        self.flags(compute_driver='armvm.ArmVMLibvirtDriver')
+        self.restart_compute_service('compute1')
+
+    def assert_taken_over(self):
+        self.assert_store_in_use(self.server)
+        self.assertEqual('S', self.guest_reads(self.server))
+
+    def refuse(self, action):
+        try:
+            self.api.post_server_action(self.server['id'], action)
+        except client.OpenStackApiException:
+            pass
+
+    def test_change_of_driver_alone_does_nothing(self):
+        self.change_driver()
+        self.assertEqual([], self.cinder.volumes_left())
+        self.assertTrue(self.domain(self.server).isActive())
+
+    def test_variables_are_on_a_volume_after_a_hard_reboot(self):
+        self.change_driver()
+        self._reboot_server(self.server, hard=True)
+        self.assert_taken_over()
+
+    def test_variables_are_on_a_volume_after_stop_and_start(self):
+        self._stop_server(self.server)
+        self.change_driver()
+        self._start_server(self.server)
+        self.assert_taken_over()
+
+    def test_it_is_decided_once(self):
+        self.change_driver()
+        self._reboot_server(self.server, hard=True)
+        self.guest_writes(self.server, 'T')
+        with self.no_new_volume():
+            self._reboot_server(self.server, hard=True)
+        self.assertEqual('T', self.guest_reads(self.server))
+
+    def test_old_file_is_left_for_the_way_back(self):
+        self.change_driver()
+        self._reboot_server(self.server, hard=True)
+        with open(self.file, 'rb') as flash:
+            self.assertIn(b'S' * 512, flash.read())
+
+    def test_volatile_by_default_goes_on_with_its_file(self):
+        self.flags(nvram_default='volatile', group='armvm')
+        self.change_driver()
+        self._reboot_server(self.server, hard=True)
+        self.assertEqual([], self.cinder.volumes_left())
+        self.assertEqual(self.file, libvirt.store_path(
+            self.domain(self.server).live))
+        self.assertEqual([], self.own_files())
+
+    def test_cinder_away_changes_nothing_and_the_next_start_does_it(self):
+        self._stop_server(self.server)
+        self.change_driver()
+        self.cinder.unreachable = True
+        self.refuse({'os-start': None})
+        self.cinder.unreachable = False
+        self.assertEqual([], self.cinder.volumes_left())
+        self._start_server(self.server)
+        self.assert_taken_over()
+
+    def test_death_before_the_seed_is_complete(self):
+        self._stop_server(self.server)
+        self.change_driver()
+        with self.broken_seed():
+            self.refuse({'os-start': None})
+        self._start_server(self.server)
+        self.assert_taken_over()
+
+    def broken_seed(self):
+        def broken(*_args):
+            raise OSError('the process dies here')
+
+        return base.fixtures.MonkeyPatch('nova_armvm.nvram.seed.write',
+                                         broken)
+
+    def test_flash_of_another_size_is_refused(self):
+        self._stop_server(self.server)
+        with open(self.file, 'r+b') as flash:
+            flash.truncate(firmware.FLASH_SIZE // 2)
+        self.change_driver()
+        self.refuse({'os-start': None})
+        self.assertIn('made for a firmware',
+                      self.reason(self.server, 'start'))
+
+
+class TaggedTest(TakeOverTest):
+    """The same with an image that asked for it under that driver already."""
+
+    def make_image(self, **properties):
+        return super().make_image(hw_armvm_nvram='persistent', **properties)
+
+    def test_volatile_by_default_goes_on_with_its_file(self):
+        self.flags(nvram_default='volatile', group='armvm')
+        self.change_driver()
+        self._reboot_server(self.server, hard=True)
+        self.assert_taken_over()
