@@ -220,6 +220,13 @@ class HostedStores:
         """Tell whether a volume was connected here and not disconnected."""
         return self._records.get(owner.uuid) is not None
 
+    def device_paths(self) -> list[str]:
+        """Return the devices of this host that stores are connected as."""
+        found = (known.connection_info['data'].get('device_path')
+                 for known in self._records
+                 if known.connection_info is not None)
+        return [path for path in found if isinstance(path, str)]
+
     def recorded(self) -> list[cinder_volume.Owner]:
         """Return the instances whose volumes were connected here."""
         return [cinder_volume.Owner(known.instance, known.project)

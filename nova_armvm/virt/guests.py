@@ -23,6 +23,7 @@ from nova_armvm.nvram import volume
 from nova_armvm.profile import guest_xml
 from nova_armvm.profile import properties
 from nova_armvm.virt import background
+from nova_armvm.virt import flusher
 from nova_armvm.virt import host_volumes
 from nova_armvm.virt import instances
 from nova_armvm.virt import lifecycle
@@ -47,6 +48,7 @@ class Guests:
     """State of the driver beyond Nova's: stores and builds in progress.
 
     :ivar moves: what is decided when a guest goes from host to host.
+    :ivar flusher: keeps variables out of this host's cache; to be started.
     """
 
     def __init__(self, driver, conf: cfg.ConfigOpts) -> None:
@@ -80,6 +82,8 @@ class Guests:
         self._upkeep = upkeep.Upkeep(
             conf.host, driver._host, self._hosted, self.moves,
             lambda instance: self._delete(self._owners.owner(instance)))
+        self.flusher = flusher.Flusher(conf.armvm.nvram_flush_interval,
+                                       self._hosted.device_paths)
         self._provisions: dict[str, background.Background] = {}
         self._resets: set[str] = set()
         # Builds that Nova will not try elsewhere.

@@ -5,6 +5,7 @@ Each method decides, calls Nova's and acts; the work is in Guests.
 """
 import typing as ty
 
+from nova.virt import event as virtevent
 from oslo_config import cfg
 
 from nova_armvm import conf
@@ -32,6 +33,16 @@ class ArmVMMixin:
         super().init_host(host)
         preflight.check(CONF, self._host)
         self._armvm_guests = guests.Guests(self, CONF)
+        self._armvm_guests.flusher.start()
+
+    def emit_event(self, event) -> None:
+        # Nova: whenever libvirt tells of a guest that started, stopped and
+        # so on. Added: what a guest that stopped has written is flushed.
+        if (getattr(event, 'transition', None) ==
+                virtevent.EVENT_LIFECYCLE_STOPPED and
+                hasattr(self, '_armvm_guests')):
+            self._armvm_guests.flusher.soon()
+        super().emit_event(event)
 
     def prepare_for_spawn(self, instance) -> None:
         # Nova: once the host is claimed for a first boot, before its block

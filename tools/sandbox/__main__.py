@@ -87,6 +87,10 @@ def down(arguments: argparse.Namespace) -> None:
     with progress.step('end the rest'):
         for name in (*ceph.names(), *infrastructure.names()):
             process.stop_named(name)
+    for mark in config.LOOPS.glob('*@*'):
+        # Of tools.sandbox.loop_driver; nobody has it open any more.
+        process.run('losetup', '--detach', os.readlink(mark), log='loop')
+        mark.unlink()
     left = sorted(path.stem for path in config.RUN.glob('*.json'))
     if left:
         raise process.SandboxError(f'still recorded as running: {left}')

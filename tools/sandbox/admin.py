@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the story does as the cloud's operator. Runs in the venv."""
+from concurrent import futures
+
 from openstack import exceptions
 
 from tools.sandbox import cloud
@@ -94,6 +96,14 @@ class Operator:
             change = (self._cloud.compute.enable_service if host in wanted
                       else self._cloud.compute.disable_service)
             change(service, host.name, 'nova-compute')
+
+    def use_volume_type(self, volume_type: str) -> None:
+        """Let new stores on both of our hosts have a volume of some type."""
+        both = (config.ARMVM, config.ARMVM_2)
+        with futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda host: hosts.ComputeHost(
+                host).use_volume_type(volume_type), both))
+        ready.wait_for(self._cloud, {host.name for host in both})
 
     def change_driver(self, server: cloud.Server, driver: str) -> None:
         """Give a server's host another driver; its guests go on.

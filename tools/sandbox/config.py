@@ -45,6 +45,10 @@ PORTS = {name: port + _SHIFT for name, port in {
 
 VOLUME_TYPE = 'armvm-nvram'
 BACKEND = 'ceph'
+#: The same on kernel block devices; see tools.sandbox.loop_driver.
+BLOCK_VOLUME_TYPE = 'armvm-nvram-block'
+BLOCK_BACKEND = 'loop'
+LOOPS = STATE / 'loop'
 POOL = 'volumes'
 
 

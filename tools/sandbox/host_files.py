@@ -69,10 +69,12 @@ Host *
 """
 
 
-def write(host: config.Host, driver: str | None = None) -> None:
+def write(host: config.Host, driver: str | None = None,
+          volume_type: str = config.VOLUME_TYPE) -> None:
     """Write all files of a host that are not there as they should be.
 
     :param driver: value of ``compute_driver``, if not the host's own.
+    :param volume_type: of the volumes with UEFI variables.
     """
     for name, target in MOUNTS.items():
         pathlib.Path(target).mkdir(parents=True, exist_ok=True)
@@ -85,7 +87,7 @@ def write(host: config.Host, driver: str | None = None) -> None:
             shutil.copy(path, target)
     (host.state_path / 'instances').mkdir(exist_ok=True)
     settings.write_ini(host.directory / 'nova.conf',
-                       _nova(host, driver or host.driver))
+                       _nova(host, driver or host.driver, volume_type))
 
 
 def _write(path: pathlib.Path, text: str) -> None:
@@ -126,7 +128,8 @@ def _ssh(host: config.Host) -> None:
         port=config.PORTS['ssh'], keys=keys))
 
 
-def _nova(host: config.Host, driver: str) -> settings.Sections:
+def _nova(host: config.Host, driver: str,
+          volume_type: str) -> settings.Sections:
     sections = settings.nova()
     conf = host.directory / 'nova.conf'
     del sections['database'], sections['api_database']
@@ -152,5 +155,5 @@ def _nova(host: config.Host, driver: str) -> settings.Sections:
                   'vif_plug_ovs_privileged'):
         sections[group] = settings.privsep(conf)
     if driver == config.ARMVM.driver:
-        sections['armvm'] = {'nvram_volume_type': config.VOLUME_TYPE}
+        sections['armvm'] = {'nvram_volume_type': volume_type}
     return sections

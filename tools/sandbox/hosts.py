@@ -8,6 +8,7 @@ mounts go with the last process.
 import os
 import pathlib
 import subprocess
+from xml.etree import ElementTree
 
 from tools.sandbox import ceph
 from tools.sandbox import config
@@ -131,8 +132,21 @@ class ComputeHost:
     def use_driver(self, driver: str) -> None:
         """Start nova-compute again with another driver; guests go on."""
         self.compute().stop()
-        host_files.write(self.host, driver)
+        host_files.write(self.host, driver=driver)
         self.compute().start()
+
+    def use_volume_type(self, volume_type: str) -> None:
+        """Start nova-compute again with another type for new stores."""
+        self.compute().stop()
+        host_files.write(self.host, volume_type=volume_type)
+        self.compute().start()
+
+    def nvram_of(self, server_id: str) -> tuple[str, str]:
+        """Return kind and source of the flash that a guest runs with."""
+        nvram = ElementTree.fromstring(
+            self.virsh('dumpxml', server_id)).find('os/nvram')
+        source = nvram.find('source')
+        return nvram.get('type'), source.get('dev') or source.get('name')
 
     def lose_power_of(self, server_id: str) -> None:
         """End a guest as a power failure does, then start nova-compute.

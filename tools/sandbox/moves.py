@@ -13,7 +13,10 @@ from tools.sandbox import resources
 from tools.sandbox import stories
 from tools.sandbox import table as tables
 
-NAME = 'The variables follow the server everywhere'
+_NAMES = {
+    config.VOLUME_TYPE: 'The variables follow the server everywhere',
+    config.BLOCK_VOLUME_TYPE: 'The same with volumes that are block devices',
+}
 #: The driver gives space back beside everything else.
 _SHRINKS_SECONDS = 60
 _HOSTS = (config.ARMVM, config.ARMVM_2)
@@ -31,9 +34,10 @@ class Journey:
     """
 
     def __init__(self, table: tables.Table, tenant: cloud.Tenant,
-                 operator: admin.Operator) -> None:
-        self.story = stories.Story(NAME, table, tenant)
+                 operator: admin.Operator, volume_type: str) -> None:
+        self.story = stories.Story(_NAMES[volume_type], table, tenant)
         self.operator = operator
+        self._on_devices = volume_type == config.BLOCK_VOLUME_TYPE
         self.flavors = [resources.FLAVOR, resources.LARGER_FLAVOR]
         self._written = 0
 
@@ -88,10 +92,16 @@ class Journey:
                       for attachment in self.operator.attachments(each.id)]
             attached = self.operator.attached_hosts(server.id)
             says = self.operator.host_of(server)
+            kind, source = server.host.nvram_of(server.id)
+            wanted = ('block', readings.device_at(volumes[0].id, self.here)
+                      ) if self._on_devices else (
+                'network', f'{config.POOL}/volume-{volumes[0].id}')
             return (f'{len(volumes)} volume, server on {says}, attached to '
-                    f'{", ".join(attached)}',
+                    f'{", ".join(attached)}, flash is {kind} '
+                    f'{source if self._on_devices else ""}'.rstrip(),
                     states == [('in-use', 'attached')] and
-                    attached == [says] == [self.here.name])
+                    attached == [says] == [self.here.name] and
+                    (kind, source) == wanted)
         self.story.check(f'{step}: its volume',
                          f'attached to {self.here.name} alone', look)
 
@@ -144,6 +154,10 @@ class Journey:
         self._attached('live migration')
         self.story.check('the guest writes on', 'everything there',
                          self._write)
+        if self._on_devices:
+            # Given back when the guest does not write.
+            self._again('stop and start',
+                        lambda: (server.stop(), server.start()), to)
         self.story.check(
             'space used on the volume', f'{before} MiB as before',
             lambda: self._shrinks_to(before))
@@ -260,11 +274,20 @@ MOVES: dict[str, Callable[[Journey], None]] = {
 
 def run(table: tables.Table, tenant: cloud.Tenant, operator: admin.Operator,
         names: tuple[str, ...]) -> None:
-    """Send a server around.
+    """Send a server around, once for each kind of volume.
 
     :param names: of the moves, keys of MOVES, in the order wanted.
     """
-    journey = Journey(table, tenant, operator)
+    _send_around(Journey(table, tenant, operator, config.VOLUME_TYPE), names)
+    operator.use_volume_type(config.BLOCK_VOLUME_TYPE)
+    try:
+        _send_around(Journey(table, tenant, operator,
+                             config.BLOCK_VOLUME_TYPE), names)
+    finally:
+        operator.use_volume_type(config.VOLUME_TYPE)
+
+
+def _send_around(journey: Journey, names: tuple[str, ...]) -> None:
     try:
         journey.begin()
         for name in names:
@@ -272,4 +295,4 @@ def run(table: tables.Table, tenant: cloud.Tenant, operator: admin.Operator,
         journey.end()
     finally:
         # Other stories and the next demo boot on the first host.
-        operator.use_only(config.ARMVM)
+        journey.operator.use_only(config.ARMVM)

@@ -4,10 +4,12 @@
 Twice: by the driver's own parser through librbd, and by QEMU's tools and
 virt-firmware's command, which share nothing with it.
 """
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import json
+import math
 import os
+import pathlib
 import tempfile
 
 from nova_armvm.nvram import qcow2
@@ -34,8 +36,33 @@ def _image(volume_id: str) -> Iterator[rbd.Image]:
         yield image
 
 
+def _file(volume_id: str) -> pathlib.Path | None:
+    """Return the file behind a volume that is a block device, else None.
+
+    What a host has written and its kernel still keeps is written first.
+    """
+    path = config.LOOPS / f'volume-{volume_id}'
+    if not path.exists():
+        return None
+    for mark in config.LOOPS.glob(f'{path.name}@*'):
+        device = os.open(mark, os.O_RDONLY)
+        try:
+            os.fsync(device)
+        finally:
+            os.close(device)
+    return path
+
+
+def device_at(volume_id: str, host: config.Host) -> str:
+    """Return the block device that a volume is on a host."""
+    return os.readlink(config.LOOPS / f'volume-{volume_id}@{host.name}')
+
+
 def used_mib(volume_id: str) -> int:
     """Return how much of a volume takes up space, in whole objects."""
+    path = _file(volume_id)
+    if path is not None:
+        return math.ceil(path.stat().st_blocks * 512 / 1024 ** 2)
     lengths: list[int] = []
     with _image(volume_id) as image:
         image.diff_iterate(
@@ -47,10 +74,18 @@ def used_mib(volume_id: str) -> int:
 
 def by_our_parser(volume_id: str) -> Variables:
     """Return the guest's and the global variables, contents as hex."""
+    path = _file(volume_id)
+    if path is not None:
+        with open(path, 'rb') as stream:
+            return _parsed(lambda offset, length: os.pread(
+                stream.fileno(), length, offset))
     with _image(volume_id) as image:
-        reader = qcow2.Qcow2Reader(
-            lambda offset, length: image.read(offset, length))
-        store = varstore.parse(reader.read(0, varstore.READ_SIZE))
+        return _parsed(lambda offset, length: image.read(offset, length))
+
+
+def _parsed(read_at: Callable[[int, int], bytes]) -> Variables:
+    store = varstore.parse(qcow2.Qcow2Reader(read_at).read(
+        0, varstore.READ_SIZE))
     return {key.name: found.content.hex()
             for key, found in store.variables.items()
             if str(key.guid) in _GUIDS}
@@ -62,11 +97,14 @@ def by_virt_firmware(volume_id: str) -> Variables:
         flash = os.path.join(scratch, 'flash')
         found = os.path.join(scratch, 'found.json')
         # Sharing (-U): the guest may have it open.
+        path = _file(volume_id)
+        source = (f'driver=file,filename={path}' if path is not None else
+                  f'driver=rbd,pool={config.POOL},image=volume-{volume_id},'
+                  f'conf={ceph.CONF},user=admin')
         process.run('qemu-img', 'convert', '-U', '--image-opts', '-O', 'raw',
-                    'driver=qcow2,file.driver=rbd,'
-                    f'file.pool={config.POOL},file.image=volume-{volume_id},'
-                    f'file.conf={ceph.CONF},file.user=admin', flash,
-                    log='readings')
+                    'driver=qcow2,' + ','.join(
+                        f'file.{word}' for word in source.split(',')),
+                    flash, log='readings')
         process.run(config.BIN / 'virt-fw-vars', '-i', flash,
                     '--output-json', found, log='readings',
                     environment=infrastructure.path_environment())

@@ -92,11 +92,13 @@ def _catalog(cloud) -> None:
 
 def _volume_types(cloud) -> None:
     service = cloud.identity.find_project('service')
-    if cloud.block_storage.find_type(config.VOLUME_TYPE) is None:
-        made = cloud.block_storage.create_type(
-            name=config.VOLUME_TYPE, is_public=False,
-            extra_specs={'volume_backend_name': config.BACKEND})
-        cloud.block_storage.add_type_access(made, service.id)
+    for name, backend in ((config.VOLUME_TYPE, config.BACKEND),
+                          (config.BLOCK_VOLUME_TYPE, config.BLOCK_BACKEND)):
+        if cloud.block_storage.find_type(name) is None:
+            made = cloud.block_storage.create_type(
+                name=name, is_public=False,
+                extra_specs={'volume_backend_name': backend})
+            cloud.block_storage.add_type_access(made, service.id)
     cloud.block_storage.update_quota_set(service, volumes=-1, gigabytes=-1)
 
 

@@ -94,7 +94,10 @@ def _worker(name: str) -> process.Daemon:
     return process.Daemon(
         name, (config.BIN / 'python', config.BIN / program, '--config-file',
                config.ETC / service / f'{service}.conf'),
-        _environment(service), (config.ETC / service,))
+        # Its driver for block devices is one of ours.
+        {**_environment(service), 'PYTHONPATH': str(config.CHECKOUT)}
+        if name == 'cinder-volume' else _environment(service),
+        (config.ETC / service,))
 
 
 def _answers(name: str) -> Callable[[], bool]:

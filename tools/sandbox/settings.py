@@ -127,7 +127,8 @@ def _cinder() -> None:
     sections = _common('cinder')
     etc = config.VENV / 'etc' / 'cinder'
     sections['DEFAULT'].update(
-        enabled_backends=config.BACKEND, default_volume_type='__DEFAULT__',
+        enabled_backends=f'{config.BACKEND},{config.BLOCK_BACKEND}',
+        default_volume_type='__DEFAULT__',
         api_paste_config=etc / 'api-paste.ini',
         resource_query_filters_file=etc / 'resource_filters.json',
         rootwrap_config=etc / 'rootwrap.conf', my_ip=config.ADDRESS,
@@ -138,6 +139,10 @@ def _cinder() -> None:
         'rbd_user': ceph.CINDER_USER, 'rbd_ceph_conf': ceph.CONF,
         'rbd_secret_uuid': config.credentials()['ceph_secret'],
         'rbd_exclusive_cinder_pool': True, 'report_discard_supported': True}
+    sections[config.BLOCK_BACKEND] = {
+        'volume_driver': 'tools.sandbox.loop_driver.LoopDriver',
+        'volume_backend_name': config.BLOCK_BACKEND,
+        'loop_directory': config.LOOPS}
     sections['service_user'] = {**user('cinder'),
                                 'send_service_user_token': True}
     sections['nova'] = user('nova')
