@@ -166,6 +166,12 @@ class ComputeHost:
         """Return the pseudo-terminal on which a server's console listens."""
         return self.virsh('ttyconsole', server_id).strip()
 
+    def qemu_pid(self, server_id: str) -> int:
+        """Return the process of a guest."""
+        name = self.virsh('domname', server_id).strip()
+        return int((self.host.directory / 'run-libvirt' / 'qemu' /
+                    f'{name}.pid').read_text())
+
     def _define_ceph_secret(self) -> None:
         identity = config.credentials()['ceph_secret']
         path = self.host.directory / 'secret.xml'
