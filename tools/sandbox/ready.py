@@ -50,6 +50,25 @@ def _of_this_process(service) -> bool:
     return seen.timestamp() > record.stat().st_mtime
 
 
+def _let_work(cloud, wanted: set[str]) -> None:
+    """Take back what an operator has told Nova of hosts that are up.
+
+    A run that was cut short may have left one forced down, which keeps it
+    down for ever, or disabled, so that no server moves to it. Nova 34 refuses
+    to take the first back before nova-compute has cleaned up after an
+    evacuation, which it has done when it gives its first sign of life.
+    """
+    for service in list(cloud.compute.services(binary='nova-compute')):
+        if service.host not in wanted:
+            continue
+        if service.is_forced_down:
+            cloud.compute.update_service_forced_down(
+                service, service.host, service.binary, False)
+        if service.status == 'disabled':
+            cloud.compute.enable_service(service, service.host,
+                                         service.binary)
+
+
 def main() -> None:
     """Wait for the services, map the hosts, make their zones."""
     cloud = resources.connect()
@@ -57,6 +76,8 @@ def main() -> None:
     # fails it, because SQLAlchemy has not set up what it asks for.
     list(cloud.network.networks())
     wanted = {host.name for host in config.HOSTS}
+    wait_for(cloud, wanted, forced_down=True)
+    _let_work(cloud, wanted)
     wait_for(cloud, wanted)
     mapped = {hypervisor.name
               for hypervisor in cloud.compute.hypervisors()}
