@@ -16,6 +16,7 @@ from tools.sandbox import packages
 from tools.sandbox import process
 from tools.sandbox import progress
 from tools.sandbox import services
+from tools.sandbox import shell as shells
 
 #: What --purge keeps: it takes long to make and holds no state.
 _KEPT = (config.VENV, config.LOGS, config.STATE / 'guest')
@@ -112,17 +113,26 @@ def status(_arguments: argparse.Namespace) -> None:
         print(f'{path.stem:28} {process.recorded_pid(path) or "ended"}')
 
 
+def shell(arguments: argparse.Namespace) -> None:
+    """Open a shell with the credentials of the administrator."""
+    shells.run(config.TENANT if arguments.tenant else 'admin')
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog='tools.sandbox', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for work in (install, up, demo, down, status):
+    for work in (install, up, demo, down, status, shell):
         command = commands.add_parser(work.__name__, help=work.__doc__)
         command.set_defaults(work=work)
         if work is demo:
             command.add_argument(
                 '--ops', default='', metavar='MOVE,...',
                 help='show these moves between hosts and nothing else')
+        if work is shell:
+            command.add_argument(
+                '--tenant', action='store_true',
+                help='with those of the ordinary user of the demo')
         if work is down:
             command.add_argument(
                 '--purge', action='store_true',

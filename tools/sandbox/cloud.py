@@ -178,7 +178,7 @@ class Tenant:
     """An ordinary user with a project of its own."""
 
     def __init__(self) -> None:
-        self._cloud = resources.connect(resources.TENANT, resources.TENANT)
+        self._cloud = resources.connect(config.TENANT, config.TENANT)
         self._flavor = self._cloud.compute.find_flavor(resources.FLAVOR).id
 
     def image(self, disk: guest_image.Disk,

@@ -19,6 +19,8 @@ CEPH_ETC = ETC / 'ceph'
 
 ADDRESS = '127.0.0.1'
 REGION = 'sandbox'
+#: An ordinary user and its project; both have this name.
+TENANT = 'tenant'
 
 #: Added to every port, so that a second sandbox (with a state directory of
 #: its own) can run beside the first. Not above 3000: from 32768 on they are

@@ -20,7 +20,6 @@ _ENDPOINTS = {
 #: Names of service types under which a client of ours looks for Cinder.
 _CINDER_TYPES = ('block-storage', 'volumev3')
 
-TENANT = 'tenant'
 FLAVOR, LARGER_FLAVOR = 'armvm.small', 'armvm.medium'
 #: Memory of each in MiB.
 _FLAVORS = {FLAVOR: 512, LARGER_FLAVOR: 640}
@@ -66,7 +65,8 @@ def _identities(cloud) -> None:
         for role in ('admin', 'service'):
             cloud.identity.assign_project_role_to_user(
                 service, user, roles[role])
-    tenant, user = _project(cloud, TENANT), _user(cloud, TENANT)
+    tenant = _project(cloud, config.TENANT)
+    user = _user(cloud, config.TENANT)
     for role in ('member', 'reader'):
         cloud.identity.assign_project_role_to_user(tenant, user, roles[role])
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import pathlib
+import tempfile
 import unittest
 import uuid
 
@@ -45,3 +47,25 @@ class ConsoleTest(unittest.TestCase):
                      b'ARMVM 3\n', b'\xff\xfe\n'):
             with self.subTest(line):
                 self.assertIsNone(console.parse(line))
+
+
+class MovedConsoleTest(unittest.TestCase):
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.top = pathlib.Path(scratch.name)
+
+    def log(self, name, *lines):
+        path = self.top / name
+        path.write_bytes(b''.join(lines))
+        return path
+
+    def test_new_host_is_read_from_the_start(self):
+        here = self.log('here', b'x' * 500 + b'\n')
+        there = self.log('there',
+                         b'ARMVM {"event":"boot","sequence":0}\n')
+        talk = console.Console(here, lambda: '')
+        talk.skip()
+        talk.move(there, lambda: '')
+        self.assertEqual('boot', talk.wait('boot', 1)['event'])
