@@ -12,7 +12,7 @@ help:
 	@echo 'make demo OPS=live-migrate,evacuate  only these moves between hosts'
 	@echo 'make demo-down  end every process that the demo started'
 
-$(STAMP): requirements.txt test-requirements.txt doc/requirements.txt tools/make_venv.sh setup.cfg
+$(STAMP): requirements.txt test-requirements.txt nova-requirements.txt doc/requirements.txt tools/make_venv.sh setup.cfg
 	tools/make_venv.sh $(VENV)
 	touch $@
 

@@ -27,7 +27,8 @@ function ensure_debian_packages {
 function make_venv {
     [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
     "$venv/bin/python" -m pip install -q --disable-pip-version-check \
-        -r requirements.txt -r test-requirements.txt -r doc/requirements.txt
+        -r requirements.txt -r test-requirements.txt \
+        -r nova-requirements.txt -r doc/requirements.txt
     "$venv/bin/python" -m pip install -q --disable-pip-version-check \
         --no-deps -e .
 }

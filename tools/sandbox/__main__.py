@@ -69,12 +69,22 @@ def demo(arguments: argparse.Namespace) -> None:
     """Start everything and show what it is for."""
     first = not config.VENV.exists()
     up(arguments)
+    _become('tools.sandbox.demo', '--since', str(progress.elapsed()),
+            '--ops', arguments.ops, *(['--first'] if first else []))
+
+
+def durability(arguments: argparse.Namespace) -> None:
+    """Kill QEMU often, right after a guest has written a variable."""
+    up(arguments)
+    _become('tools.sandbox.durability', '--times', str(arguments.times))
+
+
+def _become(module: str, *arguments: str) -> None:
+    """Go on as a module that needs what is in the virtual environment."""
     os.chdir(config.CHECKOUT)
-    os.execve(config.BIN / 'python', [
-        str(config.BIN / 'python'), '-m', 'tools.sandbox.demo',
-        '--since', str(progress.elapsed()), '--ops', arguments.ops,
-        *(['--first'] if first else [])],
-        {**os.environ, **infrastructure.path_environment()})
+    os.execve(config.BIN / 'python',
+              [str(config.BIN / 'python'), '-m', module, *arguments],
+              {**os.environ, **infrastructure.path_environment()})
 
 
 def down(arguments: argparse.Namespace) -> None:
@@ -122,13 +132,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog='tools.sandbox', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for work in (install, up, demo, down, status, shell):
+    for work in (install, up, demo, durability, down, status, shell):
         command = commands.add_parser(work.__name__, help=work.__doc__)
         command.set_defaults(work=work)
         if work is demo:
             command.add_argument(
                 '--ops', default='', metavar='MOVE,...',
                 help='show these moves between hosts and nothing else')
+        if work is durability:
+            command.add_argument('--times', type=int, default=100,
+                                 help='how often in each case')
         if work is shell:
             command.add_argument(
                 '--tenant', action='store_true',

@@ -7,6 +7,7 @@ librbd begin to hold writes back), and after a live migration.
 """
 import argparse
 from collections.abc import Callable
+from concurrent import futures
 import os
 import secrets
 import signal
@@ -27,33 +28,25 @@ _HOSTS = (config.ARMVM, config.ARMVM_2)
 class Victim:
     """A server whose QEMU is killed again and again."""
 
-    def __init__(self, table: tables.Table, tenant: cloud.Tenant,
-                 operator: admin.Operator, volume_type: str) -> None:
+    def __init__(self, number: int, table: tables.Table,
+                 tenant: cloud.Tenant, operator: admin.Operator) -> None:
         self.operator = operator
-        self.story = stories.Story(
-            f'What a guest wrote when its QEMU is killed ({volume_type})',
-            table, tenant)
-        operator.use_only(config.ARMVM)
+        self.story = stories.Story(f'Guest {number}', table, tenant)
         self.story.first_boot(
             'disk A, an empty store',
             tenant.image(image.DISK_A, cloud.PERSISTENT), config.ARMVM)
-        operator.use_only(*_HOSTS)
         self.volume_id = operator.store_volumes(self.story.server.id)[0].id
 
-    def kill_often(self, times: int, step: str,
-                   before: Callable[[], None]) -> None:
-        """Kill it some times after having done something to it.
+    def losses(self, times: int, before: Callable[['Victim'], None]) -> int:
+        """Kill it some times; return how often what it wrote was lost.
 
         :param before: done to the running guest each time.
         """
-        def kill() -> tuple[str, bool]:
-            lost = sum(not self._survives(before) for _time in range(times))
-            return f'{lost} of {times} lost', not lost
-        self.story.check(f'{step}, {times} times', 'none lost', kill)
+        return sum(not self._survives(before) for _time in range(times))
 
-    def _survives(self, before: Callable[[], None]) -> bool:
+    def _survives(self, before: Callable[['Victim'], None]) -> bool:
         server = self.story.server
-        before()
+        before(self)
         content = secrets.token_bytes(16)
         wanted = stories.option_for(image.DISK_A, content.hex())
         server.console.write('Boot0070', wanted)
@@ -80,25 +73,51 @@ class Victim:
     def delete(self) -> None:
         """End it for good."""
         self.story.server.delete()
-        self.operator.use_only(config.ARMVM)
+
+
+_CASES: dict[str, Callable[[Victim], None]] = {
+    'fresh': lambda victim: None,
+    'after a pause': Victim.pause,
+    'after a live migration': Victim.migrate,
+}
+
+
+def _kill(table: tables.Table, victims: list[Victim], times: int) -> None:
+    """Do every case with all guests side by side."""
+    each = -(-times // len(victims))
+    with futures.ThreadPoolExecutor(len(victims)) as pool:
+        for case, before in _CASES.items():
+            def kill() -> tuple[str, bool]:
+                lost = sum(pool.map(
+                    lambda victim: victim.losses(each, before), victims))
+                return f'{lost} of {each * len(victims)} lost', not lost
+            table.check('QEMU is killed right after a guest has written',
+                        f'{case}, {each * len(victims)} times', 'none lost',
+                        kill)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--times', type=int, default=100)
+    parser.add_argument('--times', type=int, default=100,
+                        help='how often in each case')
+    parser.add_argument('--guests', type=int, default=10,
+                        help='how many guests side by side')
     arguments = parser.parse_args()
     progress.begin(0)
     table = tables.Table()
     tenant, operator = cloud.Tenant(), admin.Operator()
     tenant.clean_up()
-    victim = Victim(table, tenant, operator, config.VOLUME_TYPE)
+    operator.use_only(config.ARMVM)
+    tenant.image(image.DISK_A, cloud.PERSISTENT)
+    victims: list[Victim] = []
     try:
-        victim.kill_often(arguments.times, 'fresh', lambda: None)
-        victim.kill_often(arguments.times, 'after a pause', victim.pause)
-        victim.kill_often(arguments.times, 'after a live migration',
-                          victim.migrate)
+        for number in range(arguments.guests):
+            victims.append(Victim(number, table, cloud.Tenant(), operator))
+        operator.use_only(*_HOSTS)
+        _kill(table, victims, arguments.times)
     finally:
-        victim.delete()
+        for victim in victims:
+            victim.delete()
         table.print()
     return 1 if table.count(tables.Mark.FAILED) else 0
 
