@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A release of Nova that changes an overridden method fails here."""
+from importlib import metadata
 import inspect
 import unittest
 
@@ -8,6 +9,10 @@ from nova.virt.libvirt import guest as libvirt_guest
 from nova.virt.libvirt import host as libvirt_host
 
 from nova_armvm.virt import mixin
+
+NOVA = int(metadata.version('nova').split('.')[0])
+#: Methods that came after Nova 32, which never calls ours of that name.
+SINCE = {'_get_existing_guest_config': 33}
 
 #: What is passed through as it comes.
 _OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -23,7 +28,7 @@ class SignaturesTest(unittest.TestCase):
 
     def overridden(self):
         for name, function in vars(mixin.ArmVMMixin).items():
-            if inspect.isfunction(function):
+            if inspect.isfunction(function) and NOVA >= SINCE.get(name, 0):
                 yield name, function
 
     def test_every_override_exists_in_nova(self):
