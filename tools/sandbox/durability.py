@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 
 from tools.sandbox import admin
 from tools.sandbox import cloud
@@ -23,6 +24,7 @@ from tools.sandbox import stories
 from tools.sandbox import table as tables
 
 _HOSTS = (config.ARMVM, config.ARMVM_2)
+_MIGRATING = threading.Lock()
 
 
 class Victim:
@@ -67,7 +69,9 @@ class Victim:
         server = self.story.server
         here = server.host.host
         to = _HOSTS[1 - _HOSTS.index(here)]
-        self.operator.live_migrate(server, to)
+        # A host sends one guest at a time, so those behind it would wait.
+        with _MIGRATING:
+            self.operator.live_migrate(server, to)
         server.is_at(to)
 
     def delete(self) -> None:
