@@ -50,14 +50,21 @@ def look(volumes: cinder_volume.StoreVolumes, servers: Servers,
     """
     # The servers first: what is built meanwhile has a volume that is too
     # young to be judged.
-    known = servers.servers()
-    findings = audit.compare(volumes.all_stores(), known,
-                             now - datetime.timedelta(seconds=older_than))
-    return Outcome([
-        finding for finding in findings
-        # One that was deleted meanwhile has taken its volume along.
-        if finding.kind is not audit.Kind.NO_VOLUME or
-        servers.server(finding.instance) is not None])
+    known = dict(servers.servers())
+    stores = volumes.all_stores()
+    before = now - datetime.timedelta(seconds=older_than)
+    for finding in audit.compare(stores, known, before):
+        if finding.kind not in (audit.Kind.NO_SERVER, audit.Kind.NO_VOLUME):
+            continue
+        # The list leaves out what is soft-deleted, which an operator may
+        # restore with its variables; and what was deleted since has taken
+        # its volume along.
+        server = servers.server(finding.instance)
+        known.pop(finding.instance, None)
+        if server is not None:
+            known[finding.instance] = dataclasses.replace(
+                server, persistent=finding.kind is audit.Kind.NO_VOLUME)
+    return Outcome(audit.compare(stores, known, before))
 
 
 def remove(outcome: Outcome, volumes: cinder_volume.StoreVolumes,

@@ -115,6 +115,15 @@ class HostedStores:
         """
         return self._here(owner, self._existing(owner), None)
 
+    def present(self, owner: cinder_volume.Owner) -> ConnectedStore | None:
+        """Return a store that is attached to this host, else None.
+
+        Changes nothing: the guest may have moved on, or be gone.
+        """
+        volume = self._volumes.find(owner)
+        own = self._volumes.own_attachment(volume) if volume else None
+        return ConnectedStore(owner, volume, own) if own else None
+
     def _existing(self, owner: cinder_volume.Owner) -> cinder_volume.Volume:
         volume = self._volumes.find(owner)
         if volume is None:
@@ -137,10 +146,26 @@ class HostedStores:
               connector: dict[str, ty.Any] | None) -> ConnectedStore:
         attachment = self._volumes.own_attachment(volume)
         if attachment is None:
-            attachment = self._volumes.attach(
-                volume, owner, connector or self._host_side.connector(owner))
+            attachment = self._attach(
+                owner, volume, connector or self._host_side.connector(owner))
         return ConnectedStore(owner, volume,
                               self._connected(owner, volume, attachment))
+
+    def _attach(self, owner: cinder_volume.Owner,
+                volume: cinder_volume.Volume,
+                connector: dict[str, ty.Any]) -> cinder_volume.Attachment:
+        known = self._records.get(owner.uuid)
+        if known is None:
+            # Before Cinder makes it: if this process dies in between, or the
+            # answer is lost, leave() still knows of it.
+            self._records.put(record.HostRecord(
+                instance=owner.uuid, project=owner.project_id))
+        try:
+            return self._volumes.attach(volume, owner, connector)
+        except (exception.StoreAttachFailed, exception.StoreVolumeBusy):
+            # Then Cinder has none.
+            self._forget_connection(owner)
+            raise
 
     def leave(self, owner: cinder_volume.Owner) -> None:
         """Take a store from this host, where its guest no longer runs.
@@ -155,10 +180,13 @@ class HostedStores:
             could not; to be done again.
         """
         known = self._records.get(owner.uuid)
-        if known is not None and known.to_delete:
+        if known is not None and (known.to_delete or known.only_in_file):
             return
         connection_info = known.connection_info if known else None
         volume = self._volumes.find(owner)
+        if volume is not None and volume.status == 'attaching':
+            # A process that died here before it could complete its own.
+            self._volumes.drop_incomplete(volume)
         own = self._volumes.own_attachment(volume) if volume else None
         if connection_info is None and own is not None:
             connection_info = own.connection_info
@@ -212,20 +240,18 @@ class HostedStores:
         else:
             self._records.drop(owner.uuid)
 
-    def has_volume(self, owner: cinder_volume.Owner) -> bool:
-        """Ask Cinder whether an instance has a volume."""
-        return self._volumes.find(owner) is not None
-
     def is_recorded(self, owner: cinder_volume.Owner) -> bool:
         """Tell whether a volume was connected here and not disconnected."""
         return self._records.get(owner.uuid) is not None
 
     def device_paths(self) -> list[str]:
         """Return the devices of this host that stores are connected as."""
-        found = (known.connection_info['data'].get('device_path')
-                 for known in self._records
-                 if known.connection_info is not None)
-        return [path for path in found if isinstance(path, str)]
+        return [path for known in self._records
+                for path in _device_paths(known)]
+
+    def device_paths_of(self, instance: str) -> list[str]:
+        """Return the device that one store is connected as, if any."""
+        return _device_paths(self._records.get(instance))
 
     def recorded(self) -> list[cinder_volume.Owner]:
         """Return the instances whose volumes were connected here."""
@@ -315,6 +341,14 @@ class HostedStores:
         known = self._records.get(owner.uuid)
         if known is not None:
             self._records.put(dataclasses.replace(known, to_delete=False))
+
+
+def _device_paths(known: record.HostRecord | None) -> list[str]:
+    if known is None or known.connection_info is None:
+        return []
+    # Put there by Nova's volume drivers, for all but those on the network.
+    path = known.connection_info['data'].get('device_path')
+    return [path] if isinstance(path, str) else []
 
 
 def _check_suitable(connection_info: access.ConnectionInfo) -> None:

@@ -23,7 +23,8 @@ class HostRecord:
 
     :ivar instance: uuid of the instance.
     :ivar project: of the instance's tenant.
-    :ivar connection_info: of the connected volume, None if not connected.
+    :ivar connection_info: of the connected volume; None while it is not
+        connected, though an attachment may have been begun.
     :ivar to_delete: the instance is gone, the volume must go.
     :ivar flash_file: (path, format) of the file that the stock driver kept
         the variables in, until they are on a volume.
@@ -34,6 +35,11 @@ class HostRecord:
     connection_info: dict[str, ty.Any] | None = None
     to_delete: bool = False
     flash_file: tuple[str, str] | None = None
+
+    @property
+    def only_in_file(self) -> bool:
+        """Tell whether the variables have yet to come to a volume."""
+        return self.flash_file is not None and self.connection_info is None
 
 
 class HostRecords:

@@ -90,14 +90,12 @@ class Stores:
             if firmware_for_it is None:
                 raise exception.StoreImageInvalid(
                     reason='the store that it once held is gone')
-            if file is not None:
-                return self._take_over(store, volume, file, *firmware_for_it)
-            return self._seed(store, volume, *firmware_for_it)
+            return self._seed(store, volume, file, *firmware_for_it)
 
     def _read(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,
               unnoted: tuple[firmware.Descriptor, bool] | None) -> Content:
         reader = qcow2.Qcow2Reader(volume.read_at)
-        flash = reader.read(0, min(reader.virtual_size, varstore.READ_SIZE))
+        flash = _flash(reader)
         variables = _understood(flash, store.owner)
         if variables is not None and variables.erased:
             LOG.warning('The host went down while the firmware rewrote the '
@@ -125,53 +123,47 @@ class Stores:
                 volume_id=store.volume.id) from error
 
     def _seed(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,
+              file: guest_xml.FlashFile | None,
               descriptor: firmware.Descriptor, secure_boot: bool) -> Content:
+        """Begin with the template, or with what the stock driver had."""
         try:
             new = self._seeds.seed_for(descriptor.template,
                                        descriptor.template_format)
+            if file is not None:
+                new = self._taken_over(new, file)
             seed.write(new, volume)
         except exception.ArmVMError:
             raise
         except Exception as error:
-            raise exception.StoreSeedFailed(
-                volume_id=store.volume.id) from error
-        LOG.info('Volume %(volume)s was seeded from firmware %(firmware)s',
-                 {'volume': store.volume.id, 'firmware': descriptor.name},
+            failed = (exception.StoreSeedFailed if file is None else
+                      exception.StoreTakeOverFailed)
+            raise failed(volume_id=store.volume.id) from error
+        LOG.info('Volume %(volume)s was seeded from %(origin)s',
+                 {'volume': store.volume.id,
+                  'origin': (f'firmware {descriptor.name}' if file is None
+                             else f'the file {file.path}')},
                  instance_uuid=store.owner.uuid)
-        return Content(new.flash_size, varstore.parse(b''),
+        variables = varstore.parse(b'')
+        if file is not None:
+            variables = _understood(_flash(qcow2.Qcow2Reader(volume.read_at)),
+                                    store.owner)
+        return Content(new.flash_size, variables,
                        _facts(new, descriptor, secure_boot), new=True)
 
-    def _take_over(self, store: hosting.ConnectedStore,
-                   volume: access.VolumeBytes, file: guest_xml.FlashFile,
-                   descriptor: firmware.Descriptor,
-                   secure_boot: bool) -> Content:
-        """Begin with what the stock driver kept in a file on this host."""
-        try:
-            content = privileged.read_range(file.path, 0,
-                                            privileged.READ_MAX_BYTES)
-            taken = self._seeds.seed_from(content, file.format)
-            wanted = self._seeds.seed_for(descriptor.template,
-                                          descriptor.template_format)
-            if taken.flash_size != wanted.flash_size:
-                raise exception.FirmwareMismatch(
-                    stored=f'{taken.flash_size} bytes of flash',
-                    offered=f'{wanted.flash_size}')
-            seed.write(taken, volume)
-        except exception.ArmVMError:
-            raise
-        except Exception as error:
-            raise exception.StoreTakeOverFailed(
-                volume_id=store.volume.id) from error
-        LOG.info('The UEFI variables were taken over from the file %(file)s '
-                 'onto volume %(volume)s',
-                 {'file': file.path, 'volume': store.volume.id},
-                 instance_uuid=store.owner.uuid)
-        reader = qcow2.Qcow2Reader(volume.read_at)
-        flash = reader.read(0, min(reader.virtual_size, varstore.READ_SIZE))
-        return Content(
-            taken.flash_size, _understood(flash, store.owner),
-            _facts(dataclasses.replace(taken, checksum=wanted.checksum),
-                   descriptor, secure_boot), new=True)
+    def _taken_over(self, template: seed.Seed,
+                    file: guest_xml.FlashFile) -> seed.Seed:
+        """Return a seed with a file's content for a template's firmware.
+
+        :raises FirmwareMismatch: the file is of another size.
+        """
+        content = privileged.read_range(file.path, 0,
+                                        privileged.READ_MAX_BYTES)
+        taken = self._seeds.seed_from(content, file.format)
+        if taken.flash_size != template.flash_size:
+            raise exception.FirmwareMismatch(
+                stored=f'{taken.flash_size} bytes of flash',
+                offered=f'{template.flash_size}')
+        return dataclasses.replace(taken, checksum=template.checksum)
 
     def check_fits(self, store: hosting.ConnectedStore, content: Content,
                    descriptor: firmware.Descriptor,
@@ -231,6 +223,11 @@ class Stores:
              facts: dict[str, str]) -> None:
         """Keep facts about a store with its volume."""
         self._volumes.note(store.volume, facts)
+
+
+def _flash(reader: qcow2.Qcow2Reader) -> bytes:
+    """Return the part of the flash in which the variables are."""
+    return reader.read(0, min(reader.virtual_size, varstore.READ_SIZE))
 
 
 def finish_rewrite(flash: bytes, reader: qcow2.Qcow2Reader,

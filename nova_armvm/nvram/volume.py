@@ -297,7 +297,7 @@ class StoreVolumes:
         # A process that died between attach and complete leaves one that
         # blocks every other. A new volume has none: no need to ask.
         if volume.status != 'available':
-            self._drop_incomplete(volume)
+            self.drop_incomplete(volume)
         try:
             with _translated('attach the volume'):
                 made = self._api.attachment_create(
@@ -305,7 +305,7 @@ class StoreVolumes:
                     connector=dict(connector), mountpoint=MOUNTPOINT)
         except exception.StoreError as error:
             # Cinder keeps a row of an attachment that failed (Cinder 29).
-            self._drop_incomplete(volume)
+            self.drop_incomplete(volume)
             if isinstance(error, exception.StoreUnreachable):
                 raise
             raise exception.StoreAttachFailed(volume_id=volume.id) from error
@@ -336,7 +336,11 @@ class StoreVolumes:
                          {'volume': volume.id, 'host': host})
                 self.detach(attachment_id)
 
-    def _drop_incomplete(self, volume: Volume) -> None:
+    def drop_incomplete(self, volume: Volume) -> None:
+        """Delete the attachments that no host has completed.
+
+        Not while another host may be making one.
+        """
         # Completed ones are listed with the volume, so the rest is not.
         for attachment_id in self._attachment_ids(volume.id):
             if attachment_id not in volume.hosts:

@@ -4,12 +4,13 @@
 QEMU's flash sends no flush with a guest's writes (QEMU 10.0), so the kernel
 keeps them until it likes. librbd has no such cache of its own here.
 """
-from collections.abc import Callable
 import threading
 
 from oslo_log import log as logging
 
+from nova_armvm.nvram import hosting
 from nova_armvm.nvram import privileged
+from nova_armvm.virt import background
 
 LOG = logging.getLogger(__name__)
 
@@ -17,40 +18,47 @@ LOG = logging.getLogger(__name__)
 class Flusher:
     """Flushes the stores of this host again and again."""
 
-    def __init__(self, interval: float,
-                 paths: Callable[[], list[str]]) -> None:
+    def __init__(self, interval: float, hosted: hosting.HostedStores) -> None:
         """Prepare.
 
         :param interval: seconds between two rounds.
-        :param paths: returns the devices of the stores connected here.
+        :param hosted: the stores of this host.
         """
         self._interval = interval
-        self._paths = paths
-        self._wake = threading.Event()
+        self._hosted = hosted
 
     def start(self) -> None:
         """Begin, for as long as the process lives."""
         threading.Thread(target=self._run, name='armvm-flush',
                          daemon=True).start()
 
-    def soon(self) -> None:
-        """Do the next round now: a guest has stopped."""
-        self._wake.set()
+    def stopped(self, instance: str) -> None:
+        """Flush what a guest wrote that has stopped, beside everything."""
+        paths = self._hosted.device_paths_of(instance)
+        if paths:
+            background.Background(f'armvm-flush-{instance}',
+                                  lambda: _flush(paths))
+
+    def flush_all(self) -> None:
+        """Do one round; all devices in one call of the privileged part.
+
+        What goes wrong is logged: the next round comes all the same.
+        """
+        try:
+            paths = self._hosted.device_paths()
+            if paths:
+                _flush(paths)
+        except Exception:
+            LOG.exception('UEFI variables could not be flushed; it is tried '
+                          'again in %s seconds', self._interval)
 
     def _run(self) -> None:
-        while True:
-            self._wake.wait(self._interval)
-            self._wake.clear()
-            self.flush()
+        wait = threading.Event().wait
+        while not wait(self._interval):
+            self.flush_all()
 
-    def flush(self) -> None:
-        """Do one round; all devices in one call of the privileged part."""
-        try:
-            paths = self._paths()
-            failed = privileged.flush(paths) if paths else {}
-        except OSError as error:
-            LOG.warning('UEFI variables could not be flushed: %s', error)
-            return
-        for path, reason in failed.items():
-            LOG.warning('UEFI variables on %(path)s could not be flushed: '
-                        '%(reason)s', {'path': path, 'reason': reason})
+
+def _flush(paths: list[str]) -> None:
+    for path, reason in privileged.flush(paths).items():
+        LOG.warning('UEFI variables on %(path)s could not be flushed: '
+                    '%(reason)s', {'path': path, 'reason': reason})

@@ -44,6 +44,11 @@ _HOPELESS = (exception.StoreQuotaExceeded, exception.StoreUnreachable,
              exception.PropertyUnmet)
 
 
+#: The guest of these goes on with what it had, or is another system.
+_NOT_A_START = (task_states.RESCUING, task_states.UNRESCUING,
+                task_states.RESUMING)
+
+
 class Guests:
     """State of the driver beyond Nova's: stores and builds in progress.
 
@@ -83,7 +88,7 @@ class Guests:
             conf.host, driver._host, self._hosted, self.moves,
             lambda instance: self._delete(self._owners.owner(instance)))
         self.flusher = flusher.Flusher(conf.armvm.nvram_flush_interval,
-                                       self._hosted.device_paths)
+                                       self._hosted)
         self._provisions: dict[str, background.Background] = {}
         self._resets: set[str] = set()
         # Builds that Nova will not try elsewhere.
@@ -189,6 +194,8 @@ class Guests:
             return
         self._record(instance, image_meta)
         owner = self._owners.owner(instance)
+        # What begins afresh takes nothing over.
+        self._hosted.forget_file(owner)
         if lifecycle.rebuilds(task_state=instance.task_state,
                               on_this_host=here):
             self._resets.add(instance.uuid)
@@ -240,10 +247,13 @@ class Guests:
     def starting(self, instance: objects.Instance,
                  xml: str) -> Iterator[start.Form | None]:
         """Give the form in which a guest is defined, None for Nova's own."""
+        if not guest_xml.is_arm(xml):
+            yield None
+            return
         file = None
-        if instance.task_state != task_states.RESCUING:
+        if instance.task_state not in _NOT_A_START:
             file = self._file_to_take_over(instance)
-        if not (guest_xml.is_arm(xml) and instances.has_store(instance)):
+        if not instances.has_store(instance):
             yield None
             return
         if instance.task_state == task_states.RESCUING:

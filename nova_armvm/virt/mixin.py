@@ -41,7 +41,7 @@ class ArmVMMixin:
         if (getattr(event, 'transition', None) ==
                 virtevent.EVENT_LIFECYCLE_STOPPED and
                 hasattr(self, '_armvm_guests')):
-            self._armvm_guests.flusher.soon()
+            self._armvm_guests.flusher.stopped(event.get_instance_uuid())
         super().emit_event(event)
 
     def prepare_for_spawn(self, instance) -> None:
@@ -91,13 +91,16 @@ class ArmVMMixin:
         # space inside the element and fail on the missing template); and the
         # file of a guest that the stock driver had is remembered.
         config = super()._get_existing_guest_config(instance)
-        if config is not None and instances.is_arm(instance.image_meta):
+        if config is None:
+            return None
+        if ((config.os_nvram or '').strip() and
+                instances.is_arm(instance.image_meta)):
             self._armvm_guests.had_flash_file(
                 instance, self._host.get_guest(instance).get_xml_desc(
                     dump_inactive=True))
-            if instances.has_store(instance):
-                config.os_nvram = None
-                config.os_nvram_template = None
+        if instances.has_store(instance):
+            config.os_nvram = None
+            config.os_nvram_template = None
         return config
 
     def _delete_guest_configuration(self, guest, keep_vtpm, keep_nvram):

@@ -155,8 +155,10 @@ class Moves:
     def _tidy(self, instance: objects.Instance) -> None:
         try:
             with lockutils.lock(f'armvm-nvram-{instance.uuid}'):
-                self._stores.arrived(
-                    self._hosted.join(self._owners.owner(instance)))
+                # It may have moved on already: never attached again here.
+                store = self._hosted.present(self._owners.owner(instance))
+                if store is not None:
+                    self._stores.arrived(store)
         except exception.StoreError as error:
             # Space, not variables.
             LOG.warning('The space that the live migration has filled was '

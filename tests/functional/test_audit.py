@@ -64,6 +64,16 @@ class AuditTest(base.ArmServersTestCase):
         self._shelve_server(self.server)
         self.assertEqual([], self.audit().findings)
 
+    def test_server_that_can_be_restored_keeps_its_volume(self):
+        # Nova's list leaves it out.
+        self.flags(reclaim_instance_interval=3600)
+        self.api.delete_server(self.server['id'])
+        self._wait_for_state_change(self.server, 'SOFT_DELETED')
+        self.assertEqual([], self.remove().findings)
+        self.api.post_server_action(self.server['id'], {'restore': None})
+        self._wait_for_state_change(self.server, 'ACTIVE')
+        self.assert_store_in_use(self.server)
+
     def test_server_deleted_while_it_has_no_host(self):
         self._shelve_server(self.server)
         self._delete_server(self.server)

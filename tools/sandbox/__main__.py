@@ -12,6 +12,7 @@ from tools.sandbox import config
 from tools.sandbox.guest import image
 from tools.sandbox import hosts
 from tools.sandbox import infrastructure
+from tools.sandbox import loops
 from tools.sandbox import packages
 from tools.sandbox import process
 from tools.sandbox import progress
@@ -41,6 +42,7 @@ def up(arguments: argparse.Namespace) -> None:
             _in_venv('tools.sandbox.resources')
         for work in beside:
             work.result()
+    loops.drop_stale(config.LOOPS)
     services.start_workers()
     with progress.step('compute hosts'):
         for host in config.HOSTS:
@@ -98,10 +100,8 @@ def down(arguments: argparse.Namespace) -> None:
     with progress.step('end the rest'):
         for name in (*ceph.names(), *infrastructure.names()):
             process.stop_named(name)
-    for mark in config.LOOPS.glob('*@*'):
-        # Of tools.sandbox.loop_driver; nobody has it open any more.
-        process.run('losetup', '--detach', os.readlink(mark), log='loop')
-        mark.unlink()
+    # Of tools.sandbox.loop_driver; nobody has them open any more.
+    loops.detach_all(config.LOOPS)
     left = sorted(path.stem for path in config.RUN.glob('*.json'))
     if left:
         raise process.SandboxError(f'still recorded as running: {left}')

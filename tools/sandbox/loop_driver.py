@@ -7,20 +7,19 @@ Cinder's own drivers none does this without device-mapper or iSCSI, which the
 machines that run the sandbox do not have. Loaded by cinder-volume.
 """
 import os
-import subprocess
+import pathlib
+import shutil
 
+from cinder import exception
 from cinder import interface
 from cinder.volume import configuration
 from cinder.volume import driver
 from oslo_config import cfg
 
+from tools.sandbox import loops
+
 _OPTIONS = [cfg.StrOpt('loop_directory', help='Where the files lie.')]
 cfg.CONF.register_opts(_OPTIONS, group=configuration.SHARED_CONF_GROUP)
-
-
-def _losetup(*words: str) -> str:
-    return subprocess.run(['losetup', *words], check=True, text=True,
-                          capture_output=True).stdout.strip()
 
 
 @interface.volumedriver
@@ -38,40 +37,30 @@ class LoopDriver(driver.VolumeDriver):
         os.makedirs(self.configuration.loop_directory, exist_ok=True)
 
     def check_for_setup_error(self) -> None:
-        _losetup('--version')
+        if not shutil.which('losetup'):
+            raise exception.VolumeBackendAPIException(
+                data='losetup is not installed')
 
-    def _path(self, volume) -> str:
-        return os.path.join(self.configuration.loop_directory, volume.name)
+    def _path(self, volume) -> pathlib.Path:
+        return pathlib.Path(self.configuration.loop_directory, volume.name)
 
     def create_volume(self, volume) -> None:
         with open(self._path(volume), 'xb') as stream:
             stream.truncate(volume.size * 1024 ** 3)
 
     def delete_volume(self, volume) -> None:
-        directory = self.configuration.loop_directory
-        for name in os.listdir(directory):
-            if name.startswith(f'{volume.name}@'):
-                self._detach(os.path.join(directory, name))
-        if os.path.exists(self._path(volume)):
-            os.unlink(self._path(volume))
+        path = self._path(volume)
+        loops.detach_all(path.parent, path.name)
+        path.unlink(missing_ok=True)
 
     def initialize_connection(self, volume, connector) -> dict:
-        mark = f'{self._path(volume)}@{connector["host"]}'
-        if not os.path.islink(mark):
-            os.symlink(_losetup('--find', '--show', self._path(volume)), mark)
         return {'driver_volume_type': 'local',
-                'data': {'device_path': os.readlink(mark)}}
+                'data': {'device_path': loops.attach(self._path(volume),
+                                                     connector['host'])}}
 
     def terminate_connection(self, volume, connector, **kwargs) -> None:
         if connector:
-            self._detach(f'{self._path(volume)}@{connector["host"]}')
-
-    @staticmethod
-    def _detach(mark: str) -> None:
-        """Free a host's device, as soon as nobody has it open."""
-        if os.path.islink(mark):
-            subprocess.run(['losetup', '--detach', os.readlink(mark)])
-            os.unlink(mark)
+            loops.detach(self._path(volume), connector['host'])
 
     def create_export(self, context, volume, connector) -> None:
         """Nothing to do."""

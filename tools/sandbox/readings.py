@@ -21,6 +21,7 @@ from tools.sandbox import ceph
 from tools.sandbox import config
 from tools.sandbox.guest import console
 from tools.sandbox import infrastructure
+from tools.sandbox import loops
 from tools.sandbox import process
 
 _GUIDS = (console.GLOBAL, console.OURS)
@@ -44,18 +45,18 @@ def _file(volume_id: str) -> pathlib.Path | None:
     path = config.LOOPS / f'volume-{volume_id}'
     if not path.exists():
         return None
-    for mark in config.LOOPS.glob(f'{path.name}@*'):
-        device = os.open(mark, os.O_RDONLY)
+    for device in loops.devices(path):
+        handle = os.open(device, os.O_RDONLY)
         try:
-            os.fsync(device)
+            os.fsync(handle)
         finally:
-            os.close(device)
+            os.close(handle)
     return path
 
 
 def device_at(volume_id: str, host: config.Host) -> str:
     """Return the block device that a volume is on a host."""
-    return os.readlink(config.LOOPS / f'volume-{volume_id}@{host.name}')
+    return loops.device_at(config.LOOPS / f'volume-{volume_id}', host.name)
 
 
 def used_mib(volume_id: str) -> int:

@@ -63,10 +63,21 @@ class RemoveTest(AuditTestCase):
         self.assertEqual(
             ['volume volume-1 of server server: deleted'], said)
 
-    def test_server_that_the_list_has_missed_keeps_its_volume(self):
+    def test_server_that_the_list_leaves_out_is_not_found(self):
+        # Nova lists no server that is soft-deleted.
         volumes = Volumes(test_audit.store())
-        outcome, said = self.run_audit(
+        outcome, _said = self.run_audit(
             volumes, Servers(known=[test_audit.server()]))
+        self.assertIn('volume-1', volumes.stores)
+        self.assertEqual([], outcome.findings)
+
+    def test_server_that_appears_meanwhile_keeps_its_volume(self):
+        volumes = Volumes(test_audit.store())
+        outcome = nvram_audit.look(volumes, Servers(), NOW, 3600)
+        said = []
+        nvram_audit.remove(outcome, volumes,
+                           Servers(known=[test_audit.server()]), 50,
+                           said.append)
         self.assertIn('volume-1', volumes.stores)
         self.assertEqual(outcome.findings, outcome.left)
         self.assertIn('left alone', said[0])

@@ -41,6 +41,23 @@ class FlushTest(testtools.TestCase):
         self.assertEqual(1, len(flushed))
 
 
+class Hosted:
+    """The stores of a host; each value is a device, or an error."""
+
+    def __init__(self, **devices):
+        self.devices = devices
+
+    def device_paths(self):
+        return [path for instance in self.devices
+                for path in self.device_paths_of(instance)]
+
+    def device_paths_of(self, instance):
+        found = self.devices.get(instance)
+        if isinstance(found, Exception):
+            raise found
+        return [found] if found else []
+
+
 class FlusherTest(testtools.TestCase):
 
     def setUp(self):
@@ -55,30 +72,35 @@ class FlusherTest(testtools.TestCase):
         self.done.set()
         return {}
 
+    def flusher(self, interval=3600, **devices):
+        return flusher.Flusher(interval, Hosted(**devices))
+
     def test_all_devices_in_one_call(self):
-        flusher.Flusher(10, lambda: ['a', 'b']).flush()
+        self.flusher(one='a', two='b').flush_all()
         self.assertEqual([['a', 'b']], self.flushed)
 
     def test_host_without_block_devices_asks_nothing(self):
-        flusher.Flusher(10, lambda: []).flush()
+        self.flusher(one=None).flush_all()
         self.assertEqual([], self.flushed)
 
     def test_records_that_cannot_be_read_do_not_end_it(self):
-        def unreadable():
-            raise OSError('Input/output error')
-
-        flusher.Flusher(10, unreadable).flush()
+        log = self.useFixture(fixtures.FakeLogger())
+        self.flusher(one=OSError('Input/output error')).flush_all()
         self.assertEqual([], self.flushed)
+        self.assertIn('Input/output error', log.output)
 
     def test_guest_that_stops_does_not_wait_for_its_turn(self):
-        running = flusher.Flusher(3600, lambda: ['a'])
-        running.start()
-        running.soon()
+        self.flusher(one='a', two='b').stopped('two')
         self.assertTrue(self.done.wait(30))
+        self.assertEqual([['b']], self.flushed)
+
+    def test_guest_without_a_block_device_that_stops(self):
+        self.flusher(one=None).stopped('one')
+        self.flusher(one=None).stopped('of-the-stock-driver')
+        self.assertEqual([], self.flushed)
 
     def test_again_and_again(self):
-        running = flusher.Flusher(0.01, lambda: ['a'])
-        running.start()
+        self.flusher(interval=0.01, one='a').start()
         for _round in range(2):
             self.assertTrue(self.done.wait(30))
             self.done.clear()
