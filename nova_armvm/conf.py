@@ -61,9 +61,9 @@ Seconds after which a UEFI variable that a guest has written is durable on a
 volume that is a block device of the compute host (iSCSI, Fibre Channel, NVMe).
 
 The kernel keeps what a guest writes in its cache. It is flushed this often,
-and when a guest stops. Lower means that the sudden loss of a host loses less,
-and more requests to the storage: one for each ARM server on the host. Volumes
-on Ceph need none of this and cost nothing here.
+and when a guest stops or reboots by itself. Lower means that the sudden loss
+of a host loses less, and more requests to the storage: one for each ARM server
+on the host. Volumes on Ceph need none of this and cost nothing here.
 """),
     cfg.ListOpt(
         'firmware_descriptor_dirs',

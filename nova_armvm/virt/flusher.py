@@ -32,8 +32,8 @@ class Flusher:
         threading.Thread(target=self._run, name='armvm-flush',
                          daemon=True).start()
 
-    def stopped(self, instance: str) -> None:
-        """Flush what a guest wrote that has stopped, beside everything."""
+    def soon(self, instance: str) -> None:
+        """Flush what one guest wrote, beside everything else."""
         paths = self._hosted.device_paths_of(instance)
         if paths:
             background.Background(f'armvm-flush-{instance}',

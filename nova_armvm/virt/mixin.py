@@ -13,6 +13,7 @@ from nova_armvm.profile import guest_xml
 from nova_armvm.virt import guests
 from nova_armvm.virt import instances
 from nova_armvm.virt import preflight
+from nova_armvm.virt import reboots
 
 CONF = cfg.CONF
 conf.register_opts(CONF)
@@ -35,14 +36,24 @@ class ArmVMMixin:
         self._armvm_guests = guests.Guests(self, CONF)
         self._armvm_guests.flusher.start()
 
+    def _handle_conn_event(self, enabled, reason) -> None:
+        # Nova: whenever libvirt is connected to, or lost. Added: it is asked
+        # to tell of guests that reboot by themselves.
+        super()._handle_conn_event(enabled, reason)
+        if enabled:
+            reboots.listen(self._host)
+
     def emit_event(self, event) -> None:
         # Nova: whenever libvirt tells of a guest that started, stopped and
-        # so on. Added: what a guest that stopped has written is flushed.
-        if (getattr(event, 'transition', None) ==
-                virtevent.EVENT_LIFECYCLE_STOPPED and
-                hasattr(self, '_armvm_guests')):
-            self._armvm_guests.flusher.stopped(event.get_instance_uuid())
-        super().emit_event(event)
+        # so on. Added: what a guest has written that stopped or rebooted is
+        # flushed.
+        rebooted = isinstance(event, reboots.GuestRebooted)
+        if hasattr(self, '_armvm_guests') and (
+                rebooted or getattr(event, 'transition', None) ==
+                virtevent.EVENT_LIFECYCLE_STOPPED):
+            self._armvm_guests.flusher.soon(event.get_instance_uuid())
+        if not rebooted:
+            super().emit_event(event)
 
     def prepare_for_spawn(self, instance) -> None:
         # Nova: once the host is claimed for a first boot, before its block

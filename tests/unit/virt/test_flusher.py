@@ -90,13 +90,13 @@ class FlusherTest(testtools.TestCase):
         self.assertIn('Input/output error', log.output)
 
     def test_guest_that_stops_does_not_wait_for_its_turn(self):
-        self.flusher(one='a', two='b').stopped('two')
+        self.flusher(one='a', two='b').soon('two')
         self.assertTrue(self.done.wait(30))
         self.assertEqual([['b']], self.flushed)
 
     def test_guest_without_a_block_device_that_stops(self):
-        self.flusher(one=None).stopped('one')
-        self.flusher(one=None).stopped('of-the-stock-driver')
+        self.flusher(one=None).soon('one')
+        self.flusher(one=None).soon('of-the-stock-driver')
         self.assertEqual([], self.flushed)
 
     def test_again_and_again(self):
