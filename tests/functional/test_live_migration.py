@@ -82,17 +82,24 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
         self._reboot_server(self.server, hard=True)
         self.assert_store_at('compute2')
 
+    def fail_to_migrate(self):
+        """Begin what libvirt will refuse."""
+        self.ask({'os-migrateLive': {'host': None,
+                                     'block_migration': 'auto'}})
+        self._wait_for_migration_status(self.server, ['error'])
+        # Without a fault.
+        self._wait_for_state_change(self.server, 'ERROR',
+                                    wait_for_fault_key=False)
+
     def test_refused_by_the_destinations_qemu(self):
         self.connection('compute2').refuse('receive', 'no')
-        self.migrate(migration_expected_state='error',
-                     server_expected_state='ERROR', wait_for_fault_key=False)
+        self.fail_to_migrate()
         self.connection('compute2').accept('receive')
         self.assert_only_source_has_it()
 
     def test_refused_before_it_begins(self):
         self.connection('compute1').refuse('migrate', 'no')
-        self.migrate(migration_expected_state='error',
-                     server_expected_state='ERROR', wait_for_fault_key=False)
+        self.fail_to_migrate()
         self.assert_only_source_has_it()
 
     def ask_for_migration(self):
