@@ -13,6 +13,7 @@ from tools.sandbox.guest import image
 from tools.sandbox import hosts
 from tools.sandbox import infrastructure
 from tools.sandbox import loops
+from tools.sandbox import network
 from tools.sandbox import packages
 from tools.sandbox import process
 from tools.sandbox import progress
@@ -32,6 +33,7 @@ def install(_arguments: argparse.Namespace) -> None:
 def up(arguments: argparse.Namespace) -> None:
     """Install and start everything."""
     install(arguments)
+    network.start()
     with futures.ThreadPoolExecutor() as pool:
         beside = [pool.submit(work) for work in (_start_ceph, _build_guests)]
         with progress.step('MariaDB, RabbitMQ, memcached'):
@@ -102,6 +104,7 @@ def down(arguments: argparse.Namespace) -> None:
             process.stop_named(name)
     # Of tools.sandbox.loop_driver; nobody has them open any more.
     loops.detach_all(config.LOOPS)
+    network.stop()
     left = sorted(path.stem for path in config.RUN.glob('*.json'))
     if left:
         raise process.SandboxError(f'still recorded as running: {left}')

@@ -17,7 +17,6 @@ RUN = STATE / 'run'
 ETC = STATE / 'etc'
 CEPH_ETC = ETC / 'ceph'
 
-ADDRESS = '127.0.0.1'
 REGION = 'sandbox'
 #: An ordinary user and its project; both have this name.
 TENANT = 'tenant'
@@ -26,6 +25,13 @@ TENANT = 'tenant'
 #: its own) can run beside the first. Not above 3000: from 32768 on they are
 #: among those that the kernel gives to clients.
 _SHIFT = int(os.environ.get('ARMVM_SANDBOX_PORT_SHIFT', '0'))
+
+#: The sandbox's network, of the block that RFC 2544 sets aside for tests of
+#: devices: nobody else's. It ends at a bridge on this machine.
+_NETWORK = f'198.18.{_SHIFT // 100}'
+BRIDGE = f'armvm{_SHIFT // 100}'
+#: Of the bridge; all services but those of compute hosts listen here.
+ADDRESS = f'{_NETWORK}.1'
 
 PORTS = {name: port + _SHIFT for name, port in {
     'mariadb': 23306,
@@ -80,12 +86,8 @@ class Host:
 
     @property
     def address(self) -> str:
-        """The loopback address on which its libvirt, QEMU and sshd listen.
-
-        Hosts share the machine's network, so that all services can stay on
-        one loopback address that needs no set-up and leaves nothing behind.
-        """
-        return f'127.0.{_SHIFT // 100}.{self.number}'
+        """The address on which its libvirt, QEMU and sshd listen."""
+        return f'{_NETWORK}.{self.number}'
 
 
 #: Nova's directory on every compute host: the same path, because Nova copies

@@ -14,6 +14,7 @@ from tools.sandbox import ceph
 from tools.sandbox import config
 from tools.sandbox import host_files
 from tools.sandbox import infrastructure
+from tools.sandbox import network
 from tools.sandbox import process
 
 # pid 1 of the namespaces: mounts, then waits to be killed.
@@ -44,7 +45,7 @@ class ComputeHost:
                  for word in (str(self.host.directory / name), target)]
         return process.Daemon(
             self._name('init'),
-            ('/usr/bin/unshare', '--mount', '--uts', '--propagation',
+            ('/usr/bin/unshare', '--mount', '--uts', '--net', '--propagation',
              'private', '/bin/sh', '-c', _INIT, 'init', self.host.name,
              *pairs), {'READY': str(self._ready)})
 
@@ -55,8 +56,8 @@ class ComputeHost:
             raise process.SandboxError(f'{self.host.name} is not up')
         # Without --root a sandbox in a chroot would leave it here, for the
         # machine's own libvirt.
-        return ('/usr/bin/nsenter', '-t', str(pid), '-m', '-u', '--root',
-                '--', *map(os.fspath, command))
+        return ('/usr/bin/nsenter', '-t', str(pid), '-m', '-u', '-n',
+                '--root', '--', *map(os.fspath, command))
 
     def run(self, *command: str | os.PathLike, **kwargs) -> str:
         """Run a command inside to its end; return its output."""
@@ -77,10 +78,12 @@ class ComputeHost:
         """Start the namespaces and libvirt in them."""
         host_files.write(self.host)
         init = self._init()
-        if init.pid() is None:
+        anew = init.pid() is None
+        if anew:
             self._ready.unlink(missing_ok=True)
             init.start()
         init.wait_for(self._ready.exists)
+        network.connect(self.host, init.pid(), anew)
         self._sshd().start()
         self._libvirt_daemon('virtlogd').start()
         libvirtd = self._libvirtd()
