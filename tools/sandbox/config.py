@@ -68,12 +68,14 @@ class Host:
     :ivar driver: value of ``compute_driver``.
     :ivar zone: its availability zone.
     :ivar number: tells its address from those of other hosts.
+    :ivar post_copy: live migrations from it may go on in post-copy mode.
     """
 
     name: str
     driver: str
     zone: str
     number: int
+    post_copy: bool = False
 
     @property
     def directory(self) -> pathlib.Path:
@@ -95,7 +97,7 @@ class Host:
 HOST_STATE = STATE / 'compute'
 
 _OURS = 'armvm.ArmVMLibvirtDriver'
-ARMVM = Host('armvm-1', _OURS, 'armvm', 11)
+ARMVM = Host('armvm-1', _OURS, 'armvm', 11, post_copy=True)
 ARMVM_2 = Host('armvm-2', _OURS, 'armvm', 12)
 STOCK = Host('stock-1', 'libvirt.LibvirtDriver', 'stock', 21)
 HOSTS = (ARMVM, ARMVM_2, STOCK)

@@ -140,7 +140,7 @@ def _nova(host: config.Host, driver: str,
         vif_plugging_is_fatal=False, vif_plugging_timeout=0,
         resume_guests_state_on_host_boot=True,
         reserved_host_memory_mb=0, ram_allocation_ratio=3.0,
-        cpu_allocation_ratio=16.0, disk_allocation_ratio=10.0,
+        cpu_allocation_ratio=32.0, disk_allocation_ratio=10.0,
         rootwrap_config=config.VENV / 'etc' / 'nova' / 'rootwrap.conf')
     sections['oslo_concurrency'] = {
         'lock_path': config.HOST_STATE / 'locks'}
@@ -148,7 +148,8 @@ def _nova(host: config.Host, driver: str,
         'virt_type': 'qemu', 'cpu_mode': 'none', 'images_type': 'qcow2',
         'live_migration_inbound_addr': host.address,
         'live_migration_uri':
-            f'qemu+tcp://%s:{config.PORTS["libvirt"]}/system'}
+            f'qemu+tcp://%s:{config.PORTS["libvirt"]}/system',
+        'live_migration_permit_post_copy': host.post_copy}
     # libvirt compares no CPUs of guests that are emulated.
     sections['workarounds'] = {'skip_cpu_compare_on_dest': True}
     for group in ('nova_sys_admin', 'privsep_osbrick',

@@ -19,6 +19,8 @@ _NAMES = {
 }
 #: The driver gives space back beside everything else.
 _SHRINKS_SECONDS = 60
+#: A host is told to clean up, and not waited for.
+_TIDIES_SECONDS = 60
 _HOSTS = (config.ARMVM, config.ARMVM_2)
 
 
@@ -165,6 +167,41 @@ class Journey:
                          image.ALL[0])
         self._on_the_volume('reboot from inside')
 
+    def live_migrate_abort(self) -> None:
+        """Begin to go to the other host, and stay."""
+        server, to = self.story.server, _other(self.here)
+
+        def abort() -> None:
+            self.operator.begin_slow_migration(server, to)
+            self.operator.abort_migration(server)
+        self._again('live migration, aborted', abort, self.here, boots=False)
+        self.story.check(f'aborted: {to.name}',
+                         'no guest, nothing connected',
+                         lambda: self._left_nothing(to, server))
+        self._attached('aborted')
+
+    def live_migrate_force(self) -> None:
+        """There and back, each time forced to its end.
+
+        By post-copy where the host that is left permits it, else Nova pauses
+        the guest until everything is sent.
+        """
+        for _time in range(2):
+            server, to = self.story.server, _other(self.here)
+            how = 'post-copy' if self.here.post_copy else 'a pause'
+            self.story.check(
+                'slow live migration', 'under way', lambda: _done(
+                    lambda: self.operator.begin_slow_migration(server, to),
+                    'under way'))
+            self.story.check('the guest writes meanwhile',
+                             'everything there', self._write)
+            self._again(f'forced to its end by {how}',
+                        lambda: self.operator.force_migration(server, to),
+                        to, boots=False)
+            self._attached(f'end by {how}')
+            self.story.check('the guest writes on', 'everything there',
+                             self._write)
+
     def _used(self) -> int:
         volume = self.operator.store_volumes(self.story.server.id)[0]
         return readings.used_mib(volume.id)
@@ -249,15 +286,21 @@ class Journey:
     def _comes_back(self, dead: config.Host,
                     server: cloud.Server) -> tuple[str, bool]:
         self.operator.bring_back(dead)
-        guests, records = self.operator.left_on(dead, server)
-        return (f'{guests} guests, {records} connected stores',
-                not guests and not records)
+        return self._left_nothing(dead, server)
+
+    def _left_nothing(self, host: config.Host,
+                      server: cloud.Server) -> tuple[str, bool]:
+        """Wait until nothing of a server is left on a host."""
+        process.wait_for(lambda: not any(self.operator.left_on(host, server)),
+                         _TIDIES_SECONDS, f'{host.name} to be clean')
+        return '0 guests, 0 connected stores', True
 
 
-def _done(work: Callable[[], None]) -> tuple[str, bool]:
+def _done(work: Callable[[], None],
+          end: str = 'ACTIVE') -> tuple[str, bool]:
     """Do what raises an error when it does not go as it should."""
     work()
-    return 'ACTIVE', True
+    return end, True
 
 
 MOVES: dict[str, Callable[[Journey], None]] = {
@@ -266,6 +309,8 @@ MOVES: dict[str, Callable[[Journey], None]] = {
     'resize': Journey.resize,
     'resize-revert': Journey.resize_revert,
     'live-migrate': Journey.live_migrate,
+    'live-migrate-abort': Journey.live_migrate_abort,
+    'live-migrate-force': Journey.live_migrate_force,
     'shelve': Journey.shelve,
     'evacuate': Journey.evacuate,
     'audit': Journey.audit,
