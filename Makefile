@@ -4,12 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.ready
 
-.PHONY: help venv test demo demo-down
+.PHONY: help venv test demo demo-down faults
 
 help:
 	@echo 'make test       unit and functional tests, style, documentation, installation'
 	@echo 'make demo       a real OpenStack with this driver, and what it is for (root)'
 	@echo 'make demo OPS=live-migrate,evacuate  only these moves between hosts'
+	@echo 'make faults     break something at every step of every operation (root, hours)'
+	@echo 'make faults OPS=resize,shelve FAULTS=qemu-killed STEPS=3  a part of it'
 	@echo 'make demo-down  end every process that the demo started'
 
 $(STAMP): requirements.txt test-requirements.txt nova-requirements.txt doc/requirements.txt tools/make_venv.sh setup.cfg
@@ -23,6 +25,10 @@ test: $(STAMP)
 
 demo:
 	$(PYTHON) -m tools.sandbox demo --ops '$(OPS)'
+
+faults:
+	$(PYTHON) -m tools.sandbox faults --ops '$(OPS)' --faults '$(FAULTS)' \
+		--steps $(or $(STEPS),0) --volume-type $(or $(VOLUME_TYPE),armvm-nvram)
 
 demo-down:
 	$(PYTHON) -m tools.sandbox down

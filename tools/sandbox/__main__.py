@@ -83,6 +83,22 @@ def durability(arguments: argparse.Namespace) -> None:
     _become('tools.sandbox.durability', '--times', str(arguments.times))
 
 
+def costs(arguments: argparse.Namespace) -> None:
+    """Compare every operation with and without persistent variables."""
+    up(arguments)
+    _become('tools.sandbox.costs', '--times', str(arguments.times))
+
+
+def faults(arguments: argparse.Namespace) -> None:
+    """Break something at every step of every operation."""
+    # Before the hosts are described: it is another nova-compute.
+    os.environ[config.STEPS_VARIABLE] = 'yes'
+    up(arguments)
+    _become('tools.sandbox.faults', '--ops', arguments.ops, '--faults',
+            arguments.faults, '--steps', str(arguments.steps),
+            '--volume-type', arguments.volume_type)
+
+
 def _become(module: str, *arguments: str) -> None:
     """Go on as a module that needs what is in the virtual environment."""
     os.chdir(config.CHECKOUT)
@@ -135,7 +151,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog='tools.sandbox', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for work in (install, up, demo, durability, down, status, shell):
+    for work in (install, up, demo, costs, durability, faults, down, status,
+                 shell):
         command = commands.add_parser(work.__name__, help=work.__doc__)
         command.set_defaults(work=work)
         if work is demo:
@@ -145,6 +162,23 @@ def main() -> int:
         if work is durability:
             command.add_argument('--times', type=int, default=100,
                                  help='how often in each case')
+        if work is costs:
+            command.add_argument('--times', type=int, default=3,
+                                 help='how often each')
+        if work is faults:
+            command.add_argument(
+                '--ops', default='', metavar='OPERATION,...',
+                help='only these operations')
+            command.add_argument(
+                '--faults', default='', metavar='FAULT,...',
+                help='only these faults')
+            command.add_argument(
+                '--steps', type=int, default=0, metavar='N',
+                help='only N steps of each operation, spread evenly')
+            command.add_argument(
+                '--volume-type', default=config.VOLUME_TYPE,
+                help='of the stores: ' + ' or '.join(
+                    (config.VOLUME_TYPE, config.BLOCK_VOLUME_TYPE)))
         if work is shell:
             command.add_argument(
                 '--tenant', action='store_true',

@@ -86,6 +86,13 @@ def names() -> tuple[str, ...]:
     return ('ceph-osd', 'ceph-mgr', 'ceph-mon')
 
 
+def pids() -> list[int]:
+    """Return the processes of the cluster."""
+    found = (process.recorded_pid(config.RUN / f'{name}.json')
+             for name in names())
+    return [pid for pid in found if pid is not None]
+
+
 def _make_monitor() -> None:
     scratch = _DATA / 'monmap'
     mon_keyring = _DATA / 'mon.keyring'

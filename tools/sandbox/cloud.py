@@ -209,12 +209,13 @@ class Tenant:
              volumes: tuple[str, ...] = ()) -> Server:
         """Boot a server; return it when it is ACTIVE."""
         with _AT_WORK[host].read_lock():
-            server = self._ask_for(name, image_id, host, volumes)
+            server = self.ask_for(name, image_id, host, volumes)
             server.wait('ACTIVE')
         return server
 
-    def _ask_for(self, name: str, image_id: str, host: config.Host,
-                 volumes: tuple[str, ...] = ()) -> Server:
+    def ask_for(self, name: str, image_id: str, host: config.Host,
+                volumes: tuple[str, ...] = ()) -> Server:
+        """Ask for a server and do not wait for it."""
         disks = [{'uuid': image_id, 'source_type': 'image',
                   'destination_type': 'local', 'boot_index': 0,
                   'delete_on_termination': True}]
@@ -232,7 +233,7 @@ class Tenant:
                    host: config.Host) -> tuple[Server, float]:
         """Boot a server; return it and the seconds until ACTIVE."""
         begun = time.monotonic()
-        server = self._ask_for(name, image_id, host)
+        server = self.ask_for(name, image_id, host)
 
         def active() -> bool:
             # The cheapest question that Nova answers: asking for the whole

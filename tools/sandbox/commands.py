@@ -21,3 +21,20 @@ def audit(*options: str) -> tuple[int, list[dict]]:
     if done.returncode not in (0, 3):
         raise process.SandboxError(f'armvm-manage failed: {done.stderr}')
     return done.returncode, json.loads(done.stdout)
+
+
+def placement_audit() -> None:
+    """Run ``nova-manage placement audit --delete``.
+
+    Migrations that were interrupted keep what they have claimed on a host.
+
+    :raises SandboxError: it could not be done.
+    """
+    done = subprocess.run(
+        [config.BIN / 'nova-manage', '--config-file',
+         config.ETC / 'nova' / 'nova.conf', 'placement', 'audit', '--delete'],
+        capture_output=True, text=True, timeout=120,
+        env=infrastructure.path_environment())
+    # 4: there was something, and it is deleted.
+    if done.returncode not in (0, 4):
+        raise process.SandboxError(f'nova-manage failed: {done.stderr}')

@@ -92,6 +92,10 @@ class Host:
         return f'{_NETWORK}.{self.number}'
 
 
+#: In the environment: nova-compute is to be one that can be stopped at each
+#: step of the driver; see tools.sandbox.faults.
+STEPS_VARIABLE = 'ARMVM_SANDBOX_STEPS'
+
 #: Nova's directory on every compute host: the same path, because Nova copies
 #: a server's disks from host to host by path.
 HOST_STATE = STATE / 'compute'

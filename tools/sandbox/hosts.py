@@ -91,6 +91,17 @@ class ComputeHost:
         libvirtd.wait_for(self._libvirt_answers)
         self._define_ceph_secret()
 
+    def is_up(self) -> bool:
+        """Tell whether the host has power."""
+        return self._init().pid() is not None
+
+    def restart_libvirtd(self) -> None:
+        """End libvirtd and start it again; guests go on."""
+        self._libvirtd().stop()
+        libvirtd = self._libvirtd()
+        libvirtd.start()
+        libvirtd.wait_for(self._libvirt_answers)
+
     def _libvirtd(self) -> process.Daemon:
         # The other host's comes in by TCP for a live migration.
         return self._libvirt_daemon('libvirtd', '--listen')
@@ -120,12 +131,17 @@ class ComputeHost:
     def compute(self) -> process.Daemon:
         """Return the host's nova-compute."""
         conf = self.host.directory / 'nova.conf'
+        environment = infrastructure.path_environment()
+        program = ('-m', 'tools.sandbox.faults.compute')
+        if os.environ.get(config.STEPS_VARIABLE):
+            environment['PYTHONPATH'] = str(config.CHECKOUT)
+        else:
+            program = (str(config.BIN / 'nova-compute'),)
         return process.Daemon(
             self._name('nova-compute'),
-            self.inside(config.BIN / 'python', config.BIN / 'nova-compute',
-                        '--config-file', conf),
-            infrastructure.path_environment(),
-            (conf, config.VENV / '.nova_armvm'))
+            self.inside(config.BIN / 'python', *program, '--config-file',
+                        conf),
+            environment, (conf, config.VENV / '.nova_armvm'))
 
     def restart_compute(self) -> None:
         """End nova-compute and start it again; guests go on."""

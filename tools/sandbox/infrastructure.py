@@ -24,6 +24,12 @@ def start() -> None:
     rabbit_waits()
 
 
+def restart_rabbitmq() -> None:
+    """End RabbitMQ, start it again and wait until it listens."""
+    process.stop_named('rabbitmq')
+    _start_rabbitmq()()
+
+
 def memcached() -> process.Daemon:
     return process.Daemon('memcached', (
         '/usr/bin/memcached', '-u', 'root', '-m', '64', '-l', config.ADDRESS,

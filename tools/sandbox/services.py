@@ -45,6 +45,21 @@ def start_apis() -> None:
         _api(name).wait_for(_answers(name), 90)
 
 
+def stop(daemon: str) -> None:
+    """End one daemon, which others miss until start()."""
+    process.stop_named(daemon)
+
+
+def start(daemon: str) -> None:
+    """Start a daemon again; an API answers afterwards."""
+    if daemon in _WORKERS:
+        _worker(daemon).start()
+        return
+    name = daemon.removesuffix('-api')
+    _api(name).start()
+    _api(name).wait_for(_answers(name), 90)
+
+
 def start_workers() -> None:
     """Start what works behind the APIs.
 

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The faults: what breaks, for how long, and how it comes back."""
+from collections.abc import Callable, Sequence
+import contextlib
+import dataclasses
+import os
+import signal
+
+from tools.sandbox import ceph
+from tools.sandbox import config
+from tools.sandbox import hosts
+from tools.sandbox import infrastructure
+from tools.sandbox import process
+from tools.sandbox import services
+
+OURS = (config.ARMVM, config.ARMVM_2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Where a fault strikes.
+
+    :ivar hosts: those on which an operation waits at a gate.
+    :ivar servers: ids of the servers whose operations wait.
+    """
+
+    hosts: Sequence[config.Host]
+    servers: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A fault.
+
+    :ivar seconds: for how long what waited goes on without what is broken.
+    """
+
+    strike: Callable[[Scene], None]
+    heal: Callable[[Scene], None] = lambda scene: None
+    seconds: float = 0
+
+
+def _computes(scene: Scene) -> list[process.Daemon]:
+    return [hosts.ComputeHost(host).compute() for host in scene.hosts]
+
+
+def _kill_computes(scene: Scene) -> None:
+    for daemon in _computes(scene):
+        pid = daemon.pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            process.wait_for(lambda: daemon.pid() is None, 20,
+                             f'the end of {daemon.name}')
+
+
+def _start_computes(scene: Scene) -> None:
+    for daemon in _computes(scene):
+        daemon.start()
+
+
+def _restart_libvirtd(scene: Scene) -> None:
+    for host in scene.hosts:
+        hosts.ComputeHost(host).restart_libvirtd()
+
+
+def _kill_guests(scene: Scene) -> None:
+    for host in map(hosts.ComputeHost, OURS):
+        running = host.virsh('list', '--uuid').split()
+        for server_id in set(running).intersection(scene.servers):
+            with contextlib.suppress(process.SandboxError, OSError):
+                # It may have ended in between.
+                os.kill(host.qemu_pid(server_id), signal.SIGKILL)
+
+
+def _signal_ceph(sign: int) -> None:
+    for pid in ceph.pids():
+        os.kill(pid, sign)
+
+
+def _without(service: str) -> Fault:
+    return Fault(lambda scene: services.stop(service),
+                 lambda scene: services.start(service), seconds=20)
+
+
+FAULTS: dict[str, Fault] = {
+    'none': Fault(lambda scene: None),
+    'nova-compute-killed': Fault(_kill_computes, _start_computes),
+    'cinder-api-gone': _without('cinder-api'),
+    'cinder-volume-gone': _without('cinder-volume'),
+    'rabbitmq-restarted': Fault(
+        lambda scene: infrastructure.restart_rabbitmq()),
+    'libvirtd-restarted': Fault(_restart_libvirtd),
+    'qemu-killed': Fault(_kill_guests),
+    'ceph-unreachable': Fault(lambda scene: _signal_ceph(signal.SIGSTOP),
+                              lambda scene: _signal_ceph(signal.SIGCONT),
+                              seconds=60),
+}
