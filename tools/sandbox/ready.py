@@ -18,7 +18,8 @@ def _up(cloud, wanted: set[str], forced_down: bool) -> set[str]:
     process.require_running(
         [*_NEEDED, *(f'{name}-nova-compute' for name in sorted(wanted))])
     return {service.host for service in cloud.compute.services()
-            if service.binary == 'nova-compute' and _of_this_process(service)
+            if service.binary == 'nova-compute' and service.host in wanted
+            and _of_this_process(service)
             and (service.state == 'up' or forced_down)}
 
 

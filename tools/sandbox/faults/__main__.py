@@ -15,6 +15,7 @@ from tools.sandbox.faults import operations
 from tools.sandbox.faults import rounds
 from tools.sandbox.faults import steps
 from tools.sandbox.faults import subject as subjects
+from tools.sandbox import hosts
 from tools.sandbox import process
 from tools.sandbox import progress
 from tools.sandbox import ready
@@ -163,6 +164,9 @@ def main() -> int:
         return 1
     finally:
         _print(matrix.cells)
+        for host in breaking.OURS:
+            if not hosts.ComputeHost(host).is_up():
+                operator.bring_back(host)
         operator.use_volume_type(config.VOLUME_TYPE)
         ready.wait_for(operator.cloud, {host.name for host in config.HOSTS})
     bad = sum(bool(cell.reason) for cell in matrix.cells)

@@ -33,11 +33,14 @@ class Fault:
     """A fault.
 
     :ivar seconds: for how long what waited goes on without what is broken.
+    :ivar patience: seconds without a change after which an operation is stuck
+        when everything is back.
     """
 
     strike: Callable[[Scene], None]
     heal: Callable[[Scene], None] = lambda scene: None
     seconds: float = 0
+    patience: float = 30
 
 
 def _computes(scene: Scene) -> list[process.Daemon]:
@@ -88,7 +91,10 @@ FAULTS: dict[str, Fault] = {
     'cinder-api-gone': _without('cinder-api'),
     'cinder-volume-gone': _without('cinder-volume'),
     'rabbitmq-restarted': Fault(
-        lambda scene: infrastructure.restart_rabbitmq()),
+        lambda scene: infrastructure.restart_rabbitmq(),
+        # Who waits for an answer that was lost does so for a minute
+        # (rpc_response_timeout).
+        patience=75),
     'libvirtd-restarted': Fault(_restart_libvirtd),
     'qemu-killed': Fault(_kill_guests),
     'ceph-unreachable': Fault(lambda scene: _signal_ceph(signal.SIGSTOP),

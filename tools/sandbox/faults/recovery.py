@@ -5,6 +5,7 @@ No more than Nova's documentation tells: look at the status, reset the state
 of what is stuck, hard reboot; confirm, unshelve, start or evacuate what waits
 for it; end a guest on a host that Nova does not know of.
 """
+from tools.sandbox.faults import breaking
 from tools.sandbox.faults import subject as subjects
 from tools.sandbox import hosts
 from tools.sandbox import process
@@ -55,6 +56,9 @@ def _next(subject: subjects.Subject, status: str):
     if status.startswith('SHELVED_OFFLOADED:'):
         # It has no host yet, so none looks after it when it starts again.
         raise BeyondHelp('Nova does not take up an unshelving')
+    if status == 'ERROR' and 'already exists' in subject.fault():
+        # Nova evacuates to no host that has a guest of that name.
+        return _remove_stray_guest
     if subject.dead is not None and subject.host() is subject.dead:
         return _evacuate
     return {
@@ -124,3 +128,14 @@ def _end_stray_guest(subject: subjects.Subject) -> None:
     for host in subject.guest_hosts():
         if host is not here:
             hosts.ComputeHost(host).virsh('destroy', subject.id)
+
+
+def _remove_stray_guest(subject: subjects.Subject) -> None:
+    _end_stray_guest(subject)
+    here = subject.host()
+    for host in map(hosts.ComputeHost, breaking.OURS):
+        if host.host is not here and host.is_up() and (
+                subject.id in host.virsh('list', '--all', '--uuid')):
+            host.virsh('undefine', subject.id, '--keep-nvram')
+    if subject.dead is here:
+        _evacuate(subject)

@@ -164,6 +164,7 @@ class Round:
         for subject, place in self._wanted.items():
             subject.healed.clear()
             subject.diary.clear()
+            subject.patience = self._fault.patience
             first = subject.name in operations.FIRST
             if first:
                 # Closed before it can come to any step: it has to be

@@ -21,8 +21,6 @@ from tools.sandbox import table as tables
 
 #: How long an operation goes on in any case, in seconds.
 _LIMIT = 600
-#: Nothing has changed for so long after everything is back: it is stuck.
-_STUCK_SECONDS = 30
 #: How long firmware takes to say something, with many that do it at once.
 _FIRST_WORD_SECONDS = 30
 _BOOT_SECONDS = 240
@@ -47,6 +45,8 @@ class Subject:
         self._properties = dict(properties)
         #: Seconds between two looks at the server.
         self.pause = 0.5
+        #: Seconds without a change after which it is stuck.
+        self.patience: float = 30
         self.cloud = resources.connect('nova', 'service')
         self.compute = self.cloud.compute
         self.operator = admin.Operator()
@@ -160,13 +160,15 @@ class Subject:
         return fault['message'] if fault else ''
 
     def settle(self, wanted: Iterable[str] = (),
-               patience: float = _STUCK_SECONDS) -> str:
+               patience: float | None = None) -> str:
         """Wait for a status, an error, or until nothing happens any more.
 
-        :param patience: seconds without a change after which it is stuck.
+        :param patience: seconds without a change after which it is stuck, if
+            not the subject's own.
         :returns: the status; with the work that Nova says is going on, if
             that is stuck.
         """
+        patience = self.patience if patience is None else patience
         seen, since = None, time.monotonic()
         deadline = since + _LIMIT
         while time.monotonic() < deadline:
