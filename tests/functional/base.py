@@ -14,6 +14,7 @@ from nova import objects
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base
+from nova.virt.libvirt import host as libvirt_host
 from nova.virt.libvirt import utils as libvirt_utils
 from oslo_concurrency import processutils
 
@@ -90,6 +91,11 @@ class ArmServersTestCase(base.ServersTestBase):
         self.firmware = self.useFixture(firmware.FirmwareFixture())
         self.flags(firmware_descriptor_dirs=[self.firmware.directory],
                    group='armvm')
+        if hasattr(libvirt_host.Host, 'loaders'):
+            # Nova 32 chooses the firmware itself. Can go with it.
+            self.useFixture(fixtures.MonkeyPatch(
+                'nova.virt.libvirt.host.Host.loaders',
+                self.firmware.descriptors()))
         self.flags(block_device_allocate_retries=3,
                    block_device_allocate_retries_interval=1)
         self.useFixture(fixtures.MonkeyPatch(

@@ -21,18 +21,15 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
         self.introduce('compute1', 'compute2')
         self.introduce('compute2', 'compute1')
 
-    def migrate(self, **kwargs):
-        self._live_migrate(self.server, api=self.admin_api, **kwargs)
-
     def test_guest_runs_on_with_its_store(self):
         with self.no_new_volume():
-            self.migrate()
+            self.live_migrate()
         self.assert_store_at('compute2')
         self.assertIsNone(self.domain(self.server, 'compute1'))
 
     def test_there_and_back_again(self):
-        self.migrate()
-        self.migrate()
+        self.live_migrate()
+        self.live_migrate()
         self.assert_store_at('compute1')
 
     def used(self):
@@ -41,7 +38,7 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
 
     def test_space_is_given_back_when_the_guest_is_off(self):
         before = self.used()
-        self.migrate()
+        self.live_migrate()
         # QEMU on the destination writes the whole flash, zeros and all.
         size = firmware.FLASH_SIZE
         with open(self.store_of(self.server).path, 'r+b') as device:
@@ -59,7 +56,7 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
         self.assert_store_at('compute2')
 
     def test_space_that_cannot_be_given_back_does_not_stop_the_guest(self):
-        self.migrate()
+        self.live_migrate()
         self._wait_for_assert(lambda: self.assertIn(
             nvram_store.SWOLLEN_KEY, self.store_of(self.server).metadata))
         with fixtures.MonkeyPatch(
@@ -72,13 +69,13 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
         raise OSError('Operation not supported')
 
     def test_boot_order_stays_with_the_guest(self):
-        self.migrate()
+        self.live_migrate()
         domain = self.domain(self.server, 'compute2')
         domain.reset_inside()
         self.assertEqual({}, domain.boots[-1])
 
     def test_hard_reboot_afterwards(self):
-        self.migrate()
+        self.live_migrate()
         self._reboot_server(self.server, hard=True)
         self.assert_store_at('compute2')
 
@@ -118,7 +115,7 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
 
     def test_cinder_refuses_the_second_attachment(self):
         self.cinder.fail('attachment_create', 500)
-        self.migrate(migration_expected_state='failed')
+        self.live_migrate(ends='failed')
         self.cinder.heal('attachment_create')
         self.assert_only_source_has_it()
 
@@ -135,8 +132,8 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
             guests._owners.owner(self.instance(self.server)))
 
     def test_guest_that_has_moved_on_is_not_attached_again(self):
-        self.migrate()
-        self.migrate()
+        self.live_migrate()
+        self.live_migrate()
         guests = self.computes['compute2'].driver._armvm_guests
         guests.moves._tidy(self.instance(self.server))
         self.assert_store_at('compute1')
@@ -152,7 +149,7 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
         self.assert_incomplete()
         self.run_periodic_tasks()
         self.assert_store_at('compute1')
-        self.migrate()
+        self.live_migrate()
         self.assert_store_at('compute2')
 
     def die_when(self, operation):

@@ -10,14 +10,14 @@ class ColdMigrationTest(two_hosts.TwoHostsTestCase):
 
     def test_confirmed(self):
         with self.no_new_volume():
-            self._migrate_server(self.server, api=self.admin_api)
+            self.cold_migrate()
             self.assert_store_at('compute2')
             self._confirm_resize(self.server)
         self.assert_store_at('compute2')
         self.assertIsNone(self.domain(self.server, 'compute1'))
 
     def test_reverted_with_what_was_written_meanwhile(self):
-        self._migrate_server(self.server, api=self.admin_api)
+        self.cold_migrate()
         self.guest_writes(self.server, 'H')
         with self.no_new_volume():
             self._revert_resize(self.server)
@@ -26,7 +26,7 @@ class ColdMigrationTest(two_hosts.TwoHostsTestCase):
 
     def test_there_and_back_again(self):
         for hostname in ('compute2', 'compute1', 'compute2'):
-            self._migrate_server(self.server, api=self.admin_api)
+            self.cold_migrate()
             self._confirm_resize(self.server)
             self.assert_store_at(hostname)
 
@@ -41,13 +41,13 @@ class ColdMigrationTest(two_hosts.TwoHostsTestCase):
             return result
 
         self.useFixture(fixtures.MockPatchObject(store, 'detach', detach))
-        self._migrate_server(self.server, api=self.admin_api)
+        self.cold_migrate()
         self._confirm_resize(self.server)
         self.assertEqual(['in-use'], statuses)
 
     def test_stopped_server(self):
         self._stop_server(self.server)
-        self._migrate_server(self.server, api=self.admin_api)
+        self.cold_migrate()
         self.api.post_server_action(self.server['id'],
                                     {'confirmResize': None})
         self._wait_for_state_change(self.server, 'SHUTOFF')
@@ -55,7 +55,7 @@ class ColdMigrationTest(two_hosts.TwoHostsTestCase):
         self.assert_store_at('compute2')
 
     def test_deleted_before_it_is_confirmed(self):
-        self._migrate_server(self.server, api=self.admin_api)
+        self.cold_migrate()
         self.work_for_source_of_migration()
         self._delete_server(self.server)
         self.assert_nothing_left()
