@@ -312,6 +312,20 @@ class Guests:
         """Leave the boot order to a guest that was started paused."""
         self._starter.launched(guest, form, resume)
 
+    def redefined(self, instance: objects.Instance) -> None:
+        """Leave the boot order to a guest that Nova has defined anew.
+
+        Not worth a failed operation: Nova would take away the disk that the
+        guest already uses.
+        """
+        try:
+            self._starter.redefined(instance)
+        except (libvirt_driver.libvirt.libvirtError,
+                nova_exception.NovaException):
+            LOG.exception('A soft reboot would now put Nova\'s boot order '
+                          'before that of the guest. Use a hard reboot.',
+                          instance=instance)
+
     # The end
 
     def ending(self, instance: objects.Instance,

@@ -114,6 +114,16 @@ class ArmVMMixin:
             config.os_nvram_template = None
         return config
 
+    def swap_volume(self, context, old_connection_info, new_connection_info,
+                    instance, *args: ty.Any, **kwargs: ty.Any) -> None:
+        # Nova: when a volume of a running server is replaced by another
+        # (retype, migration of volumes). It defines the guest anew as it
+        # runs, with the boot order that it was started with. Added: the
+        # definition without one, which the next soft reboot starts from.
+        super().swap_volume(context, old_connection_info, new_connection_info,
+                            instance, *args, **kwargs)
+        self._armvm_guests.redefined(instance)
+
     def _delete_guest_configuration(self, guest, keep_vtpm, keep_nvram):
         # Nova: every undefine. Added: libvirt is never told to delete the
         # flash of a guest whose flash is a volume; it would unlink the

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import dataclasses
 
+from nova import objects
 from nova.virt.libvirt import guest as libvirt_guest
 from nova.virt.libvirt import host as libvirt_host
 
@@ -145,6 +146,21 @@ class Starter:
             # It would run with a boot order that destroys its own.
             guest.poweroff()
             raise
+
+    def redefined(self, instance: objects.Instance) -> None:
+        """Take the boot order out of a definition that Nova has made anew.
+
+        :param instance: may be one without a store of ours, which is left
+            as it is.
+        :raises libvirt.libvirtError: libvirt refused the definition.
+        :raises nova.exception.NovaException: there is no such guest, or no
+            libvirt.
+        """
+        xml = self._host.get_guest(instance).get_xml_desc(
+            dump_inactive=True, dump_sensitive=True)
+        if guest_xml.has_store_of_ours(xml):
+            self._host.write_instance_config(
+                guest_xml.with_guest_boot_order(xml))
 
     def discard_scratch(self, xml: str) -> None:
         """Make sure that a rescue begins with an empty store.

@@ -202,6 +202,18 @@ class ArmServersTestCase(base.ServersTestBase):
             image_uuid=image or self.image, networks='none',
             expected_state=expected_state, **kwargs)
 
+    def make_volume(self, name: str, **image: str) -> rows.Volume:
+        """Create a volume as the tenant.
+
+        :param image: properties of the image that it is made from.
+        """
+        made = self.cinder.store.create_volume(
+            rows.Caller(self.api_fixture.project_id),
+            {'size': 1, 'name': name})
+        made.image = dict(image)
+        made.status = 'available'
+        return made
+
     def host_of(self, server) -> str | None:
         """Return where a server is, as Nova says."""
         return self.admin_api.get_server(server['id'])[

@@ -303,7 +303,49 @@ class RescueTest(LifecycleTestCase):
         self.assert_nothing_left()
 
 
+class StableDeviceRescueTest(LifecycleTestCase):
+    """The rescue system has a disk more, and the server's disks with it."""
+
+    def setUp(self):
+        super().setUp()
+        self.rescue_image = self.make_image(
+            **base.ARM_IMAGE, hw_rescue_device='disk', hw_rescue_bus='virtio')
+
+    def rescue(self):
+        self.api.post_server_action(self.server['id'], {
+            'rescue': {'rescue_image_ref': self.rescue_image}})
+        self._wait_for_state_change(self.server, 'RESCUE')
+
+    def test_rescue_system_has_a_store_of_its_own(self):
+        self.rescue()
+        disks = self.domain(self.server).live.findall(
+            "devices/disk[@device='disk']")
+        self.assertEqual(2, len(disks))
+        nvram = self.domain(self.server).live.find('os/nvram')
+        self.assertIsNone(nvram.get('type'))
+        self.assertEqual('G', self.guest_reads(self.server))
+        self.assertEqual(self.attachment, self.attachment_of(self.server).id)
+
+    def test_rescue_disk_is_booted(self):
+        self.rescue()
+        [(alias, index)] = self.domain(self.server).boots[-1].items()
+        self.assertEqual(('virtio-disk1', 1), (alias, index))
+
+    def test_unrescue_brings_the_own_store_back(self):
+        self.rescue()
+        self._unrescue_server(self.server)
+        self.assert_store_kept()
+
+
 class RebuildTest(LifecycleTestCase):
+
+    def test_rebuild_to_another_image_begins_with_an_empty_store(self):
+        with self.no_new_volume():
+            self._rebuild_server(self.server,
+                                 self.make_image(**base.ARM_IMAGE))
+        self.assert_store_in_use(self.server)
+        self.assertEqual('', self.guest_reads(self.server))
+        self.assert_never_unlinked()
 
     def test_rebuild_begins_with_an_empty_store(self):
         with self.no_new_volume():

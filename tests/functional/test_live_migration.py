@@ -177,3 +177,29 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
             'nova_armvm.virt.migration.announce', lambda _data: None))
         self.ask_for_migration()
         self.assert_only_source_has_it()
+
+
+class DeletionMeanwhileTest(two_hosts.TwoHostsTestCase):
+    """The server is deleted while its guest is sent."""
+
+    #: Requests return before they are carried out, as in real life.
+    CAST_AS_CALL = False
+
+    def test_nothing_is_left_on_either_host(self):
+        self.introduce('compute1', 'compute2')
+        self.connection('compute1').on('migrate', self.delete)
+        self.admin_api.post_server_action(self.server['id'], {
+            'os-migrateLive': {'host': None, 'block_migration': 'auto'}})
+        self._wait_until_deleted(self.server)
+        self._wait_for_assert(self.assert_nothing_left_in_a_minute)
+
+    def delete(self):
+        """Delete the server; return when its guest is gone."""
+        self.connection('compute1').on('migrate', lambda: None)
+        self.api.delete_server(self.server['id'])
+        self._wait_for_assert(lambda: self.assertIsNone(
+            self.domain(self.server, 'compute1')))
+
+    def assert_nothing_left_in_a_minute(self):
+        self.run_periodic_tasks()
+        self.assert_nothing_left()
