@@ -28,11 +28,9 @@ _RBD_SPARSE_BYTES = 4096
 class VolumeBytes(ty.Protocol):
     """The bytes of a volume.
 
-    :ivar zero_when_new: a volume that nobody wrote yet reads as zeros.
     :ivar frees_in_use: free_zeros() is harmless while a guest uses it.
     """
 
-    zero_when_new: bool
     frees_in_use: bool
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -54,7 +52,6 @@ class VolumeBytes(ty.Protocol):
 class PathBytes:
     """A block device or a file on this host."""
 
-    zero_when_new = False
     # Between reading zeros and freeing them the guest may write.
     frees_in_use = False
 
@@ -82,7 +79,6 @@ class RbdBytes:
     (os-brick 7.1), so nothing else of it is used.
     """
 
-    zero_when_new = True
     # Ceph does it where the objects lie, one at a time.
     frees_in_use = True
 

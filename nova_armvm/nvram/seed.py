@@ -28,7 +28,7 @@ CLUSTER_SIZE = 64 * 1024
 #: The largest flash device of QEMU's virt machine (two of 64 MiB).
 FLASH_MAX_BYTES = 64 * 1024 * 1024
 
-#: Blocks in which a volume that may hold old bytes is looked through.
+#: Blocks in which a volume is looked through for old bytes.
 _SCRUB_BLOCK = 4 * 1024 * 1024
 
 
@@ -166,8 +166,7 @@ def write(seed: Seed, volume: access.VolumeBytes) -> None:
     """
     volume.write_at(0, bytes(CLUSTER_SIZE))
     volume.flush()
-    if not volume.zero_when_new:
-        _scrub(seed, volume)
+    _scrub(seed, volume)
     head = [chunk for chunk in seed.chunks if chunk[0] == 0]
     body = [chunk for chunk in seed.chunks if chunk[0] != 0]
     for part in (body, head):
@@ -177,14 +176,19 @@ def write(seed: Seed, volume: access.VolumeBytes) -> None:
 
 
 def _scrub(seed: Seed, volume: access.VolumeBytes) -> None:
-    """Zero what another tenant's volume may have left under the image.
+    """Zero what lies under the image: an old store, or another tenant's bytes.
 
     Only what is not zero already is written, which keeps thin volumes thin.
+    Never left out: the seed itself has no bytes where the template is zero,
+    and a volume that is empty when new is not so when its store is reset.
     """
     for offset in range(0, seed.image_size, _SCRUB_BLOCK):
-        length = min(_SCRUB_BLOCK, seed.image_size - offset)
-        if any(volume.read_at(offset, length)):
-            volume.write_at(offset, bytes(length))
+        block = volume.read_at(offset,
+                               min(_SCRUB_BLOCK, seed.image_size - offset))
+        for start in range(0, len(block), CLUSTER_SIZE):
+            piece = block[start:start + CLUSTER_SIZE]
+            if any(piece):
+                volume.write_at(offset + start, bytes(len(piece)))
     volume.flush()
 
 

@@ -15,10 +15,9 @@ FLASH = 768 * 1024
 class MemoryVolume:
     """A volume in memory; dies after a number of writes when told to."""
 
-    def __init__(self, content=b'', zero_when_new=True, writes=None):
+    def __init__(self, content=b'', writes=None):
         self.content = bytearray(4 * 1024 * 1024)
         self.content[:len(content)] = content
-        self.zero_when_new = zero_when_new
         self.writes_left = writes
 
     def read_at(self, offset, length):
@@ -115,7 +114,18 @@ class SeedTest(unittest.TestCase):
         self.assertFalse(seed.is_seeded(volume))
 
     def test_what_another_volume_left_behind_is_not_shown(self):
-        volume = MemoryVolume(b'secret' * 300000, zero_when_new=False)
+        volume = MemoryVolume(b'secret' * 300000)
+        seed.write(self.made(), volume)
+        self.assertEqual(b'variables' + bytes(FLASH - 9), self.flash(volume))
+
+    def test_reset_leaves_nothing_that_the_guest_has_written(self):
+        volume = MemoryVolume()
+        seed.write(self.made(), volume)
+        # Where the template is zero, and the seed has nothing to say.
+        reader = qcow2.Qcow2Reader(volume.read_at)
+        _offset, place, _length = reader.places(FLASH)[-1]
+        volume.write_at(place, b'Boot0041')
+        self.assertIn(b'Boot0041', self.flash(volume))
         seed.write(self.made(), volume)
         self.assertEqual(b'variables' + bytes(FLASH - 9), self.flash(volume))
 
