@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 help:
 	@echo 'make test       unit and functional tests, style, documentation, installation'
 	@echo 'make demo       a real OpenStack with this driver, and what it is for (root)'
-	@echo 'make demo OPS=live-migrate,evacuate  only these moves between hosts'
+	@echo 'make demo OPS=live-migrate,evacuate  only these operations'
 	@echo 'make faults     break something at every step of every operation (root, hours)'
 	@echo 'make faults OPS=resize,shelve FAULTS=qemu-killed STEPS=3  a part of it'
 	@echo 'make demo-down  end every process that the demo started'

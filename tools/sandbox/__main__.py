@@ -157,8 +157,8 @@ def main() -> int:
         command.set_defaults(work=work)
         if work is demo:
             command.add_argument(
-                '--ops', default='', metavar='MOVE,...',
-                help='show these moves between hosts and nothing else')
+                '--ops', default='', metavar='OPERATION,...',
+                help='show these operations and nothing else')
         if work is durability:
             command.add_argument('--times', type=int, default=100,
                                  help='how often in each case')

@@ -119,6 +119,48 @@ class Server:
         self.wait('ACTIVE')
 
     @_undisturbed
+    def rebuild(self, image_id: str) -> None:
+        self._tenant.compute.rebuild_server(self.id, image=image_id)
+        self.wait('ACTIVE')
+
+    def attach(self, volume_id: str) -> None:
+        """Attach a volume and wait until the server has it."""
+        self._tenant.compute.create_volume_attachment(
+            self.id, volume_id=volume_id)
+        self._wait_for_volume(volume_id, 'in-use')
+
+    def detach(self, volume_id: str) -> None:
+        """Detach a volume and wait until the guest has let go of it."""
+        self._tenant.compute.delete_volume_attachment(self.id, volume_id)
+        self._wait_for_volume(volume_id, 'available')
+
+    def _wait_for_volume(self, volume_id: str, status: str) -> None:
+        volumes = self._tenant.block_storage
+        volumes.wait_for_status(volumes.get_volume(volume_id), status,
+                                failures=['error'], interval=0.5, wait=_LIMIT)
+
+    @_undisturbed
+    def snapshot(self) -> str:
+        """Make an image of the server; return its id."""
+        made = self._tenant.compute.create_server_image(
+            self.id, f'snapshot of {self.id}', wait=True, timeout=_LIMIT)
+        self.wait('ACTIVE')
+        return made.id
+
+    @_undisturbed
+    def backup(self) -> str:
+        """Make an image by way of Nova's rotation; return its id."""
+        name = f'backup of {self.id}'
+        self._tenant.compute.backup_server(self.id, name, 'daily', 1)
+
+        def done() -> bool:
+            return any(found.status == 'active' for found
+                       in self._tenant.image.images(name=name))
+        process.wait_for(done, _LIMIT, name)
+        self.wait('ACTIVE')
+        return next(self._tenant.image.images(name=name)).id
+
+    @_undisturbed
     def delete(self) -> None:
         """Delete and wait until Nova knows it no more."""
         self._tenant.compute.delete_server(self.id, ignore_missing=True)
@@ -197,8 +239,20 @@ class Tenant:
             **PROPERTIES, **properties, sandbox_stamp=stamp)
         return made.id
 
-    def volume_from(self, image_id: str, name: str) -> str:
-        """Make a bootable data volume from an image; return its id."""
+    def properties_of_ours(self, image_id: str) -> list[str]:
+        """Return the names of an image's properties that speak of us."""
+        every = self._cloud.image.get_image(image_id).properties
+        return sorted(name for name in every if 'armvm' in name)
+
+    def delete_image(self, image_id: str) -> None:
+        self._cloud.image.delete_image(image_id)
+
+    def volume(self, name: str) -> str:
+        """Make an empty volume; return its id."""
+        return self.volume_from(None, name)
+
+    def volume_from(self, image_id: str | None, name: str) -> str:
+        """Make a volume from an image, or an empty one; return its id."""
         made = self._cloud.block_storage.create_volume(
             name=name, size=1, image_id=image_id)
         self._cloud.block_storage.wait_for_status(

@@ -57,6 +57,8 @@ BACKEND = 'ceph'
 BLOCK_VOLUME_TYPE = 'armvm-nvram-block'
 BLOCK_BACKEND = 'loop'
 LOOPS = STATE / 'loop'
+#: Where Glance keeps the images.
+IMAGES = STATE / 'glance' / 'images'
 POOL = 'volumes'
 
 

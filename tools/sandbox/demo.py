@@ -33,14 +33,13 @@ def _run_stories(table: tables.Table, only: tuple[str, ...]) -> None:
         for disk in (stories.DISK_A, stories.DISK_B):
             tenant.image(disk, {})
     if only:
-        _together(table, (moves.run, table, tenant, operator, only))
+        _together(table, (moves.run, table, operator, only))
     elif _together(table,
                    (stories.boot_order, table, cloud.Tenant()),
                    (stories.main_job, table, tenant, operator),
                    (_on_stock_host, table, cloud.Tenant(), operator)):
         _together(table, (benchmark.run, table, tenant))
-        _together(table, (moves.run, table, tenant, operator,
-                          tuple(moves.MOVES)))
+        _together(table, (moves.run, table, operator, moves.OPERATIONS))
 
 
 def _on_stock_host(table: tables.Table, tenant: cloud.Tenant,
@@ -71,14 +70,14 @@ def _summarise(table: tables.Table) -> None:
                        'skipped': table.count(tables.Mark.OVER)}, stream)
 
 
-def _moves(text: str) -> tuple[str, ...]:
-    """Read the names of moves from the command line."""
+def _operations(text: str) -> tuple[str, ...]:
+    """Read the names of operations from the command line."""
     names = tuple(text.split(',')) if text else ()
-    unknown = [name for name in names if name not in moves.MOVES]
+    unknown = [name for name in names if name not in moves.OPERATIONS]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f'no such move: {", ".join(unknown)}; there are: '
-            f'{", ".join(moves.MOVES)}')
+            f'no such operation: {", ".join(unknown)}; there are: '
+            f'{", ".join(moves.OPERATIONS)}')
     return names
 
 
@@ -88,9 +87,9 @@ def main() -> int:
                         help='seconds already spent on bringing it up')
     parser.add_argument('--first', action='store_true',
                         help='everything was installed in this run')
-    parser.add_argument('--ops', type=_moves, default=(),
-                        help='only these moves between hosts, with commas: '
-                        + ', '.join(moves.MOVES))
+    parser.add_argument('--ops', type=_operations, default=(),
+                        help='only these operations, with commas: '
+                        + ', '.join(moves.OPERATIONS))
     arguments = parser.parse_args()
     progress.begin(arguments.since)
     table = tables.Table()

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo's story of a server that goes from host to host."""
 from collections.abc import Callable
+from concurrent import futures
 
 from tools.sandbox import admin
 from tools.sandbox import cloud
 from tools.sandbox import commands
 from tools.sandbox import config
 from tools.sandbox.guest import image
+from tools.sandbox import in_place
 from tools.sandbox import process
 from tools.sandbox import readings
 from tools.sandbox import resources
@@ -16,6 +18,11 @@ from tools.sandbox import table as tables
 _NAMES = {
     config.VOLUME_TYPE: 'The variables follow the server everywhere',
     config.BLOCK_VOLUME_TYPE: 'The same with volumes that are block devices',
+}
+_NAMES_IN_PLACE = {
+    config.VOLUME_TYPE: 'A server that stays where it is',
+    config.BLOCK_VOLUME_TYPE: 'The same with volumes that are block devices, '
+                              'in place',
 }
 #: The driver gives space back beside everything else.
 _SHRINKS_SECONDS = 60
@@ -35,9 +42,9 @@ class Journey:
     of the two hosts.
     """
 
-    def __init__(self, table: tables.Table, tenant: cloud.Tenant,
+    def __init__(self, name: str, table: tables.Table, tenant: cloud.Tenant,
                  operator: admin.Operator, volume_type: str) -> None:
-        self.story = stories.Story(_NAMES[volume_type], table, tenant)
+        self.story = stories.Story(name, table, tenant)
         self.operator = operator
         self._on_devices = volume_type == config.BLOCK_VOLUME_TYPE
         self.flavors = [resources.FLAVOR, resources.LARGER_FLAVOR]
@@ -49,12 +56,10 @@ class Journey:
 
     def begin(self) -> None:
         """Boot the server on the first host; the guest writes."""
-        self.operator.use_only(config.ARMVM)
         picture = self.story.tenant.image(image.DISK_A, cloud.PERSISTENT)
         self.story.first_boot('disk A, an empty store', picture, config.ARMVM)
-        self.operator.use_only(*_HOSTS)
-        self.story.check('the guest writes', 'everything there', self._write)
-        self._attached('first boot')
+        self.story.check('the guest writes', 'everything there', self.write)
+        self.attached('first boot')
 
     def end(self) -> None:
         """Delete the server, unless a move did; nothing is left."""
@@ -68,15 +73,15 @@ class Journey:
             return f'{len(volumes)} volumes', not volumes
         self.story.check('delete', '0 volumes', delete)
 
-    def _write(self) -> tuple[str, bool]:
+    def write(self) -> tuple[str, bool]:
         """Let the guest write a boot entry more, and its order anew."""
         self._written += 1
         return self.story.write({
             f'Boot{0x40 + self._written:04X}': stories.option_for(
                 image.ALL[0], f'entry {self._written}')})
 
-    def _again(self, step: str, work: Callable[[], None], to: config.Host,
-               boots: bool = True) -> None:
+    def again(self, step: str, work: Callable[[], None], to: config.Host,
+              boots: bool = True) -> None:
         """Do a move; the guest has to find everything at its end."""
         def move() -> None:
             work()
@@ -84,7 +89,7 @@ class Journey:
                 self.story.server.is_at(to)
         self.story.again(step, move, image.ALL[0], boots)
 
-    def _attached(self, step: str) -> None:
+    def attached(self, step: str) -> None:
         """Only the host of the server has its one volume."""
         server = self.story.server
 
@@ -112,10 +117,10 @@ class Journey:
     def cold_migrate(self) -> None:
         """To the other host, and to stay there."""
         server, to = self.story.server, _other(self.here)
-        self._again('cold migration',
-                    lambda: self.operator.migrate(server), to)
+        self.again('cold migration',
+                   lambda: self.operator.migrate(server), to)
         self.story.check('confirm', 'ACTIVE', lambda: _done(server.confirm))
-        self._attached('confirm')
+        self.attached('confirm')
 
     def cold_migrate_revert(self) -> None:
         """To the other host, where the guest writes, and back."""
@@ -127,10 +132,10 @@ class Journey:
         """To the other host with more memory, and to stay there."""
         server, to = self.story.server, _other(self.here)
         self.flavors.reverse()
-        self._again('resize', lambda: server.resize(self.flavors[0]), to)
+        self.again('resize', lambda: server.resize(self.flavors[0]), to)
         self.story.check('confirm of the resize', 'ACTIVE',
                          lambda: _done(server.confirm))
-        self._attached('confirm of the resize')
+        self.attached('confirm of the resize')
 
     def resize_revert(self) -> None:
         """To the other host with other memory, and back."""
@@ -140,26 +145,26 @@ class Journey:
 
     def _there_and_back(self, step: str, work: Callable[[], None]) -> None:
         server, home = self.story.server, self.here
-        self._again(f'{step}, to be reverted', work, _other(home))
+        self.again(f'{step}, to be reverted', work, _other(home))
         self.story.check('the guest writes there', 'everything there',
-                         self._write)
-        self._again(f'revert of the {step}', server.revert, home)
-        self._attached(f'revert of the {step}')
+                         self.write)
+        self.again(f'revert of the {step}', server.revert, home)
+        self.attached(f'revert of the {step}')
 
     def live_migrate(self) -> None:
         """To the other host while the guest runs."""
         server, to = self.story.server, _other(self.here)
         before = self._used()
-        self._again('live migration',
-                    lambda: self.operator.live_migrate(server, to), to,
-                    boots=False)
-        self._attached('live migration')
+        self.again('live migration',
+                   lambda: self.operator.live_migrate(server, to), to,
+                   boots=False)
+        self.attached('live migration')
         self.story.check('the guest writes on', 'everything there',
-                         self._write)
+                         self.write)
         if self._on_devices:
             # Given back when the guest does not write.
-            self._again('stop and start',
-                        lambda: (server.stop(), server.start()), to)
+            self.again('stop and start',
+                       lambda: (server.stop(), server.start()), to)
         self.story.check(
             'space used on the volume', f'{before} MiB as before',
             lambda: self._shrinks_to(before))
@@ -174,11 +179,11 @@ class Journey:
         def abort() -> None:
             self.operator.begin_slow_migration(server, to)
             self.operator.abort_migration(server)
-        self._again('live migration, aborted', abort, self.here, boots=False)
+        self.again('live migration, aborted', abort, self.here, boots=False)
         self.story.check(f'aborted: {to.name}',
                          'no guest, nothing connected',
                          lambda: self._left_nothing(to, server))
-        self._attached('aborted')
+        self.attached('aborted')
 
     def live_migrate_force(self) -> None:
         """There and back, each time forced to its end.
@@ -194,13 +199,13 @@ class Journey:
                     lambda: self.operator.begin_slow_migration(server, to),
                     'under way'))
             self.story.check('the guest writes meanwhile',
-                             'everything there', self._write)
-            self._again(f'forced to its end by {how}',
-                        lambda: self.operator.force_migration(server, to),
-                        to, boots=False)
-            self._attached(f'end by {how}')
+                             'everything there', self.write)
+            self.again(f'forced to its end by {how}',
+                       lambda: self.operator.force_migration(server, to),
+                       to, boots=False)
+            self.attached(f'end by {how}')
             self.story.check('the guest writes on', 'everything there',
-                             self._write)
+                             self.write)
 
     def _used(self) -> int:
         volume = self.operator.store_volumes(self.story.server.id)[0]
@@ -223,9 +228,9 @@ class Journey:
         self.story.check('shelve', 'volume in-use and protected',
                          lambda: self._shelved(server))
         self.operator.use_only(to)
-        self._again('unshelve', server.unshelve, to)
+        self.again('unshelve', server.unshelve, to)
         self.operator.use_only(*_HOSTS)
-        self._attached('unshelve')
+        self.attached('unshelve')
 
     def _shelved(self, server: cloud.Server) -> tuple[str, bool]:
         server.shelve()
@@ -243,14 +248,14 @@ class Journey:
         def evacuate() -> None:
             self.operator.kill(dead)
             self.operator.evacuate(server)
-        self._again(f'{dead.name} is killed, evacuation', evacuate, to)
-        self._attached('evacuation')
+        self.again(f'{dead.name} is killed, evacuation', evacuate, to)
+        self.attached('evacuation')
         self.story.check(
             f'{dead.name} comes back', 'no guest, nothing connected',
             lambda: self._comes_back(dead, server))
-        self._attached(f'{dead.name} comes back')
+        self.attached(f'{dead.name} comes back')
         self.story.check('the guest writes on after it',
-                         'everything there', self._write)
+                         'everything there', self.write)
 
     def audit(self) -> None:
         """Deleted while it has no host: the driver is never called."""
@@ -303,6 +308,18 @@ def _done(work: Callable[[], None],
     return end, True
 
 
+#: What happens to a server that stays on its host.
+IN_PLACE: dict[str, Callable[[Journey], None]] = {
+    'devices': lambda journey: in_place.devices(
+        journey.story, lambda: journey.attached('detach')),
+    'snapshot': lambda journey: in_place.snapshot(
+        journey.story, journey.operator),
+    'rescue': lambda journey: in_place.rescue(
+        journey.story, lambda: journey.attached('unrescue')),
+    'rebuild': lambda journey: in_place.rebuild(
+        journey.story, journey.operator, journey.write),
+}
+
 MOVES: dict[str, Callable[[Journey], None]] = {
     'cold-migrate': Journey.cold_migrate,
     'cold-migrate-revert': Journey.cold_migrate_revert,
@@ -316,28 +333,59 @@ MOVES: dict[str, Callable[[Journey], None]] = {
     'audit': Journey.audit,
 }
 
+#: Moves that kill a host, or count what is left on all of them.
+_ALONE = ('evacuate', 'audit')
 
-def run(table: tables.Table, tenant: cloud.Tenant, operator: admin.Operator,
+OPERATIONS = (*IN_PLACE, *MOVES)
+
+
+def run(table: tables.Table, operator: admin.Operator,
         names: tuple[str, ...]) -> None:
-    """Send a server around, once for each kind of volume.
+    """Do operations, once for each kind of volume.
 
-    :param names: of the moves, keys of MOVES, in the order wanted.
+    :param names: of OPERATIONS, in the order wanted.
     """
-    _send_around(Journey(table, tenant, operator, config.VOLUME_TYPE), names)
+    _do_all(table, operator, config.VOLUME_TYPE, names)
     operator.use_volume_type(config.BLOCK_VOLUME_TYPE)
     try:
-        _send_around(Journey(table, tenant, operator,
-                             config.BLOCK_VOLUME_TYPE), names)
+        _do_all(table, operator, config.BLOCK_VOLUME_TYPE, names)
     finally:
         operator.use_volume_type(config.VOLUME_TYPE)
 
 
-def _send_around(journey: Journey, names: tuple[str, ...]) -> None:
+def _do_all(table: tables.Table, operator: admin.Operator, volume_type: str,
+            names: tuple[str, ...]) -> None:
+    """Send one server around; what happens in place happens to a second.
+
+    Both at the same time, until a move needs the hosts for itself.
+    """
+    moves = tuple(name for name in names if name in MOVES)
+    stays = tuple(name for name in names if name in IN_PLACE)
+
+    def journey(name: str) -> Journey:
+        return Journey(name, table, cloud.Tenant(), operator, volume_type)
+    travels, stands = (journey(_NAMES[volume_type]),
+                       journey(_NAMES_IN_PLACE[volume_type]))
+    operator.use_only(config.ARMVM)
     try:
-        journey.begin()
-        for name in names:
-            MOVES[name](journey)
-        journey.end()
+        with futures.ThreadPoolExecutor() as pool:
+            for begun in [pool.submit(each.begin) for each, some in
+                          ((travels, moves), (stands, stays)) if some]:
+                begun.result()
+            operator.use_only(*_HOSTS)
+            beside = pool.submit(_stay, stands, stays)
+            for name in moves:
+                if name in _ALONE:
+                    beside.result()
+                MOVES[name](travels)
+            travels.end()
+            beside.result()
     finally:
         # For who looks around afterwards and moves a server by hand.
-        journey.operator.use_only(*_HOSTS)
+        operator.use_only(*_HOSTS)
+
+
+def _stay(journey: Journey, names: tuple[str, ...]) -> None:
+    for name in names:
+        IN_PLACE[name](journey)
+    journey.end()

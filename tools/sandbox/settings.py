@@ -92,7 +92,7 @@ def _glance() -> None:
         use_keystone_limits=False)
     sections['glance_store'] = {'default_backend': 'files'}
     sections['files'] = {
-        'filesystem_store_datadir': config.STATE / 'glance' / 'images'}
+        'filesystem_store_datadir': config.IMAGES}
     for reserved in ('os_glance_tasks_store', 'os_glance_staging_store'):
         sections[reserved] = {
             'filesystem_store_datadir': config.STATE / 'glance' / reserved}
