@@ -68,6 +68,9 @@ def _restart_libvirtd(scene: Scene) -> None:
 
 def _kill_guests(scene: Scene) -> None:
     for host in map(hosts.ComputeHost, OURS):
+        if not host.is_up():
+            # An evacuation: its guests have ended with it.
+            continue
         running = host.virsh('list', '--uuid').split()
         for server_id in set(running).intersection(scene.servers):
             with contextlib.suppress(process.SandboxError, OSError):
