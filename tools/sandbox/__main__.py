@@ -95,7 +95,8 @@ def faults(arguments: argparse.Namespace) -> None:
     os.environ[config.STEPS_VARIABLE] = 'yes'
     up(arguments)
     _become('tools.sandbox.faults', '--ops', arguments.ops, '--faults',
-            arguments.faults, '--steps', str(arguments.steps),
+            arguments.faults, '--steps', str(arguments.steps), '--at',
+            arguments.at,
             '--volume-type', arguments.volume_type)
 
 
@@ -175,6 +176,9 @@ def main() -> int:
             command.add_argument(
                 '--steps', type=int, default=0, metavar='N',
                 help='only N steps of each operation, spread evenly')
+            command.add_argument(
+                '--at', default='', metavar='STEP',
+                help='only this step, by the name that the suite prints')
             command.add_argument(
                 '--volume-type', default=config.VOLUME_TYPE,
                 help='of the stores: ' + ' or '.join(

@@ -24,16 +24,19 @@ from tools.sandbox import ready
 class Matrix:
     """Does the rounds and keeps their cells."""
 
-    def __init__(self, names: Iterable[str], at_most: int) -> None:
+    def __init__(self, names: Iterable[str], at_most: int,
+                 only_at: str) -> None:
         """Prepare.
 
         :param names: of operations.
         :param at_most: how many steps of each operation are tried, spread
             evenly; 0 for all.
+        :param only_at: name of the one step that is tried; empty for all.
         """
         self._operator = admin.Operator()
         self._subjects = {name: subjects.Subject(name) for name in names}
         self._at_most = at_most
+        self._only_at = only_at
         self.cells: list[rounds.Cell] = []
         self._places: dict[str, list[rounds.Place]] = {}
 
@@ -50,8 +53,10 @@ class Matrix:
             self._end(names)
 
     def _all_steps(self, fault: str, names: Sequence[str]) -> None:
-        wanted = {name: steps.spread(self._places[name], self._at_most)
-                  for name in names}
+        wanted = {name: steps.spread(
+            [place for place in self._places[name]
+             if self._only_at in ('', place.name)], self._at_most)
+            for name in names}
         for number in range(max(map(len, wanted.values()))):
             self._round(fault, {name: places[number] for name, places
                                 in wanted.items() if number < len(places)})
@@ -146,6 +151,8 @@ def main() -> int:
                         help='faults, with commas between')
     parser.add_argument('--steps', type=int, default=0,
                         help='how many steps of each operation; 0 for all')
+    parser.add_argument('--at', default='', metavar='STEP',
+                        help='only this step, by its name')
     parser.add_argument('--volume-type', default=config.VOLUME_TYPE,
                         choices=(config.VOLUME_TYPE,
                                  config.BLOCK_VOLUME_TYPE))
@@ -156,7 +163,7 @@ def main() -> int:
     cloud.Tenant().clean_up()
     operator.use_only(*breaking.OURS)
     operator.use_volume_type(arguments.volume_type)
-    matrix = Matrix(arguments.ops, arguments.steps)
+    matrix = Matrix(arguments.ops, arguments.steps, arguments.at)
     try:
         matrix.run([name for name in arguments.faults if name != 'none'])
     except process.SandboxError as error:

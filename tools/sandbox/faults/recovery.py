@@ -82,7 +82,16 @@ def _delete(subject: subjects.Subject) -> None:
 
 
 def _confirm(subject: subjects.Subject) -> None:
-    subject.ask(subject.compute.confirm_server_resize)
+    try:
+        subject.ask(subject.compute.confirm_server_resize)
+    except subjects.Unfinished as error:
+        if 'has not been resized' not in str(error):
+            raise
+        # The first confirmation was lost on its way; Nova waits for its end
+        # for ever and takes no second one.
+        subject.diary.append('reset state')
+        _reset_state(subject)
+        return
     subject.until('ACTIVE', 'SHUTOFF')
 
 
