@@ -45,6 +45,11 @@ class PropertyUnmet(ArmVMError):
     msg_fmt = ('%(name)s=%(value)s was asked for, but %(reason)s.')
 
 
+class HardwareNotOffered(ArmVMError):
+    msg_fmt = ('%(name)s=%(value)s was asked for, but this compute host '
+               'offers: %(offered)s.')
+
+
 # The host
 
 class HostNotReady(ArmVMError):
@@ -187,11 +192,50 @@ class GuestBootOrderStuck(ArmVMError):
                'to the guest; the server was not started.')
 
 
+# Images
+
+class ImageError(ArmVMError):
+    """An image that nothing can be said of."""
+
+
+class ImageUnsupported(ImageError):
+    msg_fmt = 'The image cannot be looked into: %(reason)s.'
+
+
+class ImageInvalid(ImageError):
+    msg_fmt = 'The image is broken: %(reason)s.'
+
+
+class ImageTooCostly(ImageError):
+    msg_fmt = ('More than the %(limit)d KiB that are allowed would have to be '
+               'read from the image to judge it.')
+
+
+class ImageUndecided(ImageError):
+    msg_fmt = ('The image can be started in %(states)s: say which one is '
+               'meant (--property execution_state=...).')
+
+
+class TagConflict(ArmVMError):
+    msg_fmt = ('The image has %(name)s=%(present)s, which is not '
+               '%(wanted)s. Nothing was changed; see --force.')
+
+
+class ImageNotCompliant(ImageError):
+    msg_fmt = ('The image does not comply with the ARM VM specification: '
+               '%(findings)s.')
+
+
 # Operators' commands
 
 class CloudUnreachable(ArmVMError):
     msg_fmt = ('%(service)s did not give a complete answer, so nothing can be '
                'concluded and nothing was removed; see --debug.')
+
+
+class HypervisorUnreachable(ArmVMError):
+    msg_fmt = ('libvirt cannot be asked at %(uri)s: %(reason)s. Run this on a '
+               'compute host, as a user who may use libvirt.')
 
 
 class AuditTooMany(ArmVMError):

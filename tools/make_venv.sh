@@ -6,8 +6,12 @@ readonly venv=$1
 
 # Debian has what these tests run and python3's venv module in packages.
 function ensure_debian_packages {
-    local missing=()
+    local missing=() PATH=$PATH:/usr/sbin:/sbin
     command -v qemu-img >/dev/null || missing+=(qemu-utils)
+    # Images for tests are made by other people's tools, too.
+    command -v sgdisk >/dev/null || missing+=(gdisk)
+    command -v mkfs.vfat >/dev/null || missing+=(dosfstools)
+    command -v mcopy >/dev/null || missing+=(mtools)
     # Nova's libvirt driver asks the host for its uptime.
     command -v uptime >/dev/null || missing+=(procps)
     command -v git >/dev/null || missing+=(git)

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Coverage-guided fuzzing of what looks into images; see tox -e fuzz.
+
+Not part of the tests: it runs for as long as it is let. What it finds becomes
+a test.
+"""
