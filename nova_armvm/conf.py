@@ -65,6 +65,27 @@ and when a guest stops or reboots by itself. Lower means that the sudden loss
 of a host loses less, and more requests to the storage: one for each ARM server
 on the host. Volumes on Ceph need none of this and cost nothing here.
 """),
+    cfg.StrOpt(
+        'image_check',
+        default='off',
+        choices=[
+            ('off', 'Images are not looked into.'),
+            ('warn', 'A warning in the log names what is wrong with an '
+                     'image.'),
+            ('enforce', 'A server is not built from an image that does not '
+                        'comply.'),
+        ],
+        help="""
+Whether images of ARM servers are held against the VM System Specification for
+ARM Processors (IMG-1 to IMG-5) before a first boot.
+
+The image is looked into where Nova caches it on the compute host, once for
+each image, in about 10 milliseconds. A server that boots from a volume has no
+image and passes. Where the host keeps no copy of images (``[libvirt]
+images_type = rbd`` with images that are cloned) they cannot be looked into,
+which ``enforce`` takes for a reason to refuse; check them before they are
+uploaded then (``armvm-image check``).
+"""),
     cfg.ListOpt(
         'firmware_descriptor_dirs',
         default=['/etc/qemu/firmware', '/usr/share/qemu/firmware'],

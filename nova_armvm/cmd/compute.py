@@ -11,12 +11,11 @@ from oslo_config import cfg
 
 from nova_armvm import exception
 from nova_armvm.nvram import audit
-from nova_armvm.profile import properties
+from nova_armvm.profile.handlers import nvram
 
 #: Shows the flavor's extra specs and servers of cells that are down.
 _MICROVERSION = '2.69'
 _PAGE = 1000
-_PERSISTENT = properties.NVRAM.allowed[0]
 
 
 class Cloud:
@@ -78,9 +77,9 @@ class Cloud:
 
     def _images_that_ask(self) -> set[str]:
         """Return the ids of images that ask for persistent variables."""
-        name = properties.NVRAM.image_name
+        name = nvram.PROPERTY.image_name
         return {image['id'] for image in self._pages(
-            self._glance, '/images', 'images', {name: _PERSISTENT})}
+            self._glance, '/images', 'images', {name: nvram.PERSISTENT})}
 
     @staticmethod
     def _pages(service: adapter.Adapter, path: str, name: str,
@@ -109,4 +108,4 @@ def _server(found: dict[str, ty.Any], asking: set[str]) -> audit.Server:
         status=found['status'],
         task_state=found.get('OS-EXT-STS:task_state'),
         persistent=(image.get('id') in asking or
-                    specs.get(properties.NVRAM.flavor_name) == _PERSISTENT))
+                    specs.get(nvram.PROPERTY.flavor_name) == nvram.PERSISTENT))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``armvm-manage``: what an operator does about variable stores.
+"""``armvm-manage``: what an operator asks and does about ARM servers.
 
 Exit status: 0 nothing (more) to look after, 1 it could not be done, 2 wrong
 usage, 3 there are findings.
@@ -17,9 +17,11 @@ from oslo_utils import timeutils
 
 from nova_armvm.cmd import compute
 from nova_armvm.cmd import nvram_audit
+from nova_armvm.cmd import spec
 from nova_armvm import conf as armvm_conf
 from nova_armvm import exception
 from nova_armvm.nvram import volume
+from nova_armvm.profile.handlers import spec as specification
 
 _SECONDS = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
 FOUND, FAILED = 3, 1
@@ -68,7 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument('-f', '--format', choices=('table', 'json'),
                        default='table')
     audit.set_defaults(work=_audit)
+    _add_spec(subjects)
     return parser
+
+
+def _add_spec(subjects: argparse._SubParsersAction) -> None:
+    command = subjects.add_parser(
+        'spec', help='how this host meets the ARM VM specification',
+        description='Tell for each requirement of the VM System '
+                    'Specification for ARM Processors how this compute host '
+                    'meets it.')
+    command.add_argument('--version', choices=specification.PROPERTY.allowed,
+                         default=specification.PROPERTY.allowed[-1],
+                         help='of the specification (default %(default)s)')
+    command.add_argument('-f', '--format', choices=('table', 'json'),
+                         default='table')
+    command.set_defaults(work=_spec)
 
 
 def _read_configuration(arguments: argparse.Namespace) -> cfg.ConfigOpts:
@@ -104,6 +121,13 @@ def _audit(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
     elif not outcome.findings:
         print('Nothing was left behind.')
     return FOUND if outcome.left else 0
+
+
+def _spec(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
+    rows = spec.look(conf, arguments.version)
+    print(spec.as_json(rows) if arguments.format == 'json' else
+          spec.as_table(rows))
+    return FOUND if any(row.violated for row in rows) else 0
 
 
 def _agreed(arguments: argparse.Namespace,

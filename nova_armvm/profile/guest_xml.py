@@ -8,8 +8,7 @@ import dataclasses
 
 from lxml import etree
 
-#: Machines of these architectures are ours (libvirt's names).
-ARM_ARCHITECTURES = ('aarch64', 'armv7l')
+from nova_armvm.profile import machine
 
 #: A class of boot devices that no ARM machine has. Naming it in ``<os>``
 #: keeps libvirt from adding ``<boot dev='hd'/>`` by itself, from which it
@@ -72,7 +71,7 @@ def _text(domain: etree._Element) -> str:
 
 def is_arm(xml: str) -> bool:
     """Tell whether the domain is an ARM machine."""
-    return _parse(xml).find('os/type').get('arch') in ARM_ARCHITECTURES
+    return _parse(xml).find('os/type').get('arch') in machine.ARCHITECTURES
 
 
 def has_variable_flash(xml: str) -> bool:

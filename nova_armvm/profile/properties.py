@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image properties and flavor extra specs: names, values, who wins."""
+from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
 
@@ -15,11 +16,19 @@ class Property:
 
     :ivar name: without prefix; an image says ``hw_armvm_<name>``, a flavor
         ``armvm:<name>``.
-    :ivar allowed: every value that it may have.
+    :ivar allowed: every value that it may have, as images and flavors write
+        it.
+    :ivar title: a few words for a form.
+    :ivar description: what a tenant reads about it, in whole sentences.
+    :ivar counts: the values are all whole numbers from the first to the
+        last.
     """
 
     name: str
     allowed: tuple[str, ...]
+    title: str = ''
+    description: str = ''
+    counts: bool = False
 
     @property
     def image_name(self) -> str:
@@ -29,24 +38,29 @@ class Property:
     def flavor_name(self) -> str:
         return FLAVOR_PREFIX + self.name
 
+    @property
+    def allowed_words(self) -> str:
+        """The values as a message names them."""
+        if self.counts:
+            return f'{self.allowed[0]} to {self.allowed[-1]}'
+        return ', '.join(self.allowed)
 
-NVRAM = Property('nvram', ('persistent', 'volatile'))
 
-KNOWN = (NVRAM,)
-
-
-def check_names(image: Mapping[str, str], flavor: Mapping[str, str]) -> None:
+def check_names(known: Iterable[Property], image: Mapping[str, str],
+                flavor: Mapping[str, str]) -> None:
     """Refuse properties in our name space that nobody would honour.
 
     A machine is never started with less than was asked for, so a misspelt
     or newer property ends the request.
 
+    :param known: every property that there is.
     :param image: properties of the image, by their full names.
     :param flavor: extra specs of the flavor, by their full names.
     :raises PropertyUnknown: for the first unknown name.
     """
-    _check(image, IMAGE_PREFIX, {p.image_name for p in KNOWN}, 'image')
-    _check(flavor, FLAVOR_PREFIX, {p.flavor_name for p in KNOWN}, 'flavor')
+    known = tuple(known)
+    _check(image, IMAGE_PREFIX, {p.image_name for p in known}, 'image')
+    _check(flavor, FLAVOR_PREFIX, {p.flavor_name for p in known}, 'flavor')
 
 
 def _check(given: Mapping[str, str], prefix: str, known: set[str],
@@ -57,14 +71,13 @@ def _check(given: Mapping[str, str], prefix: str, known: set[str],
                 where=where, name=name, known=', '.join(sorted(known)))
 
 
-def resolve(wanted: Property, image: Mapping[str, str],
-            flavor: Mapping[str, str], default: str) -> str:
-    """Return the value that holds for a server.
+def asked(wanted: Property, image: Mapping[str, str],
+          flavor: Mapping[str, str]) -> str | None:
+    """Return the value that is asked for a server, None for no word of it.
 
     :param wanted: the property.
     :param image: properties of the image, by their full names.
     :param flavor: extra specs of the flavor, by their full names.
-    :param default: what holds when neither says anything.
     :raises PropertyInvalid: a value is not one of those allowed.
     :raises PropertyConflict: image and flavor disagree.
     """
@@ -74,7 +87,7 @@ def resolve(wanted: Property, image: Mapping[str, str],
         raise exception.PropertyConflict(
             image_name=wanted.image_name, image_value=from_image,
             flavor_name=wanted.flavor_name, flavor_value=from_flavor)
-    return from_image or from_flavor or default
+    return from_image or from_flavor
 
 
 def _allowed(wanted: Property, given: Mapping[str, str], name: str,
@@ -83,5 +96,5 @@ def _allowed(wanted: Property, given: Mapping[str, str], name: str,
     if value is not None and value not in wanted.allowed:
         raise exception.PropertyInvalid(
             where=where, name=name, value=value,
-            allowed=', '.join(wanted.allowed))
+            allowed=wanted.allowed_words)
     return value

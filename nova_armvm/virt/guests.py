@@ -21,19 +21,19 @@ from nova_armvm.nvram import seed
 from nova_armvm.nvram import store as nvram_store
 from nova_armvm.nvram import volume
 from nova_armvm.profile import guest_xml
-from nova_armvm.profile import properties
+from nova_armvm.profile.handlers import nvram
 from nova_armvm.virt import background
 from nova_armvm.virt import flusher
 from nova_armvm.virt import host_volumes
+from nova_armvm.virt import image_gate
 from nova_armvm.virt import instances
 from nova_armvm.virt import lifecycle
+from nova_armvm.virt import machines
 from nova_armvm.virt import moves
 from nova_armvm.virt import start
 from nova_armvm.virt import upkeep
 
 LOG = logging.getLogger(__name__)
-
-_PERSISTENT, _VOLATILE = properties.NVRAM.allowed
 
 #: Trying again on another host cannot help against these.
 _HOPELESS = (exception.StoreQuotaExceeded, exception.StoreUnreachable,
@@ -41,7 +41,7 @@ _HOPELESS = (exception.StoreQuotaExceeded, exception.StoreUnreachable,
              exception.StoreVolumeFailed, exception.StoreVolumeTimeout,
              exception.StoreVolumeAmbiguous, exception.PropertyUnknown,
              exception.PropertyInvalid, exception.PropertyConflict,
-             exception.PropertyUnmet)
+             exception.PropertyUnmet, exception.ImageNotCompliant)
 
 
 #: The guest of these goes on with what it had, or is another system.
@@ -52,6 +52,7 @@ _NOT_A_START = (task_states.RESCUING, task_states.UNRESCUING,
 class Guests:
     """State of the driver beyond Nova's: stores and builds in progress.
 
+    :ivar machines: what is decided about their hardware.
     :ivar moves: what is decided when a guest goes from host to host.
     :ivar flusher: keeps variables out of this host's cache; to be started.
     """
@@ -63,7 +64,6 @@ class Guests:
         :param conf: nova.conf.
         """
         own = os.path.join(conf.state_path, 'armvm')
-        self._conf = conf
         self._host_name = conf.host
         volumes = volume.StoreVolumes(
             conf.host, conf.armvm.nvram_volume_type,
@@ -72,6 +72,8 @@ class Guests:
                        conf.block_device_allocate_retries_interval),
                 interval=conf.block_device_allocate_retries_interval))
         host_side = host_volumes.LibvirtHostVolumes(driver)
+        self.machines = machines.Machines(driver._host, conf)
+        self._gate = image_gate.ImageGate(conf)
         self._owners = instances.Owners(conf.cinder.cross_az_attach)
         self._hosted = hosting.HostedStores(
             volumes, host_side,
@@ -95,30 +97,6 @@ class Guests:
         self._given_up: set[str] = set()
 
     # First boot, rebuild, unshelve, evacuation
-
-    def _record(self, instance: objects.Instance,
-                image_meta: objects.ImageMeta) -> None:
-        """Decide where variables live and keep that with the instance.
-
-        Kept under an image property's key, as Nova keeps hw_machine_type:
-        every other key of system_metadata is copied into each snapshot.
-        """
-        given = {key.removeprefix(instances.IMAGE_KEY): value
-                 for key, value in instance.system_metadata.items()
-                 if key.startswith(instances.IMAGE_KEY)}
-        wanted = instance.flavor.extra_specs
-        properties.check_names(given, wanted)
-        decided = properties.resolve(properties.NVRAM, given, wanted,
-                                     self._conf.armvm.nvram_default)
-        if decided == _PERSISTENT and not instances.has_flash(image_meta):
-            decided = properties.resolve(properties.NVRAM, given, wanted,
-                                         _VOLATILE)
-            if decided == _PERSISTENT:
-                raise exception.PropertyUnmet(
-                    name=properties.NVRAM.image_name, value=decided,
-                    reason='the image has no UEFI firmware with variables')
-        instance.system_metadata[instances.NVRAM_KEY] = decided
-        instance.save()
 
     def prepare(self, instance: objects.Instance) -> None:
         """Begin to make the store of an instance whose build has begun.
@@ -151,6 +129,8 @@ class Guests:
         that follows a failure finds everything.
         """
         if not instances.is_arm(image_meta):
+            with self._fit_for_fault(instance):
+                self.machines.refuse(instance, image_meta)
             yield
             return
         with self._fit_for_fault(instance):
@@ -192,7 +172,7 @@ class Guests:
                 vm_state=instance.vm_state, task_state=instance.task_state,
                 on_this_host=here):
             return
-        self._record(instance, image_meta)
+        self.machines.decide(instance, image_meta)
         owner = self._owners.owner(instance)
         # What begins afresh takes nothing over.
         self._hosted.forget_file(owner)
@@ -237,7 +217,7 @@ class Guests:
         if file is None:
             return None
         if instances.NVRAM_KEY not in instance.system_metadata:
-            self._record(instance, instance.image_meta)
+            self.machines.decide(instance, instance.image_meta)
         if not instances.has_store(instance):
             self._hosted.forget_file(owner)
             return None
@@ -245,26 +225,38 @@ class Guests:
 
     @contextlib.contextmanager
     def starting(self, instance: objects.Instance,
-                 xml: str) -> Iterator[start.Form | None]:
-        """Give the form in which a guest is defined, None for Nova's own."""
+                 xml: str) -> Iterator[start.Form]:
+        """Give the form in which a guest is defined."""
         if not guest_xml.is_arm(xml):
-            yield None
+            yield start.Form(xml, xml, False)
             return
+        if instance.vm_state == vm_states.BUILDING:
+            self._gate.check(instance)
         file = None
         if instance.task_state not in _NOT_A_START:
             file = self._file_to_take_over(instance)
+        if instance.task_state != task_states.RESUMING:
+            xml = self.machines.described(instance, xml,
+                                          self._starter.as_chosen)
         if not instances.has_store(instance):
-            yield None
+            yield start.Form(xml, xml, False)
             return
         if instance.task_state == task_states.RESCUING:
             # The rescue system gets a store of its own, a plain file.
             self._starter.discard_scratch(guest_xml.without_nvram(xml))
-            yield None
+            yield start.Form(xml, xml, False)
             return
         if not guest_xml.has_variable_flash(xml):
             raise exception.PropertyUnmet(
-                name=properties.NVRAM.image_name, value=_PERSISTENT,
+                name=nvram.PROPERTY.image_name, value=nvram.PERSISTENT,
                 reason='the server has no UEFI firmware with variables')
+        with self._starting_with_store(instance, xml, file) as form:
+            yield form
+
+    @contextlib.contextmanager
+    def _starting_with_store(
+            self, instance: objects.Instance, xml: str,
+            file: guest_xml.FlashFile | None) -> Iterator[start.Form]:
         work = self._provisions.get(instance.uuid)
         chosen = None
         if work is not None:
@@ -325,6 +317,16 @@ class Guests:
             LOG.exception('A soft reboot would now put Nova\'s boot order '
                           'before that of the guest. Use a hard reboot.',
                           instance=instance)
+
+    def check_as_destination(self, instance: objects.Instance,
+                             migrate_data: moves.MigrateData) -> None:
+        """Say that a running guest can go on here.
+
+        :raises nova.exception.MigrationPreCheckError: it cannot now.
+        """
+        if instances.is_arm(instance.image_meta):
+            self.machines.check_here(instance)
+            self.moves.check_as_destination(instance, migrate_data)
 
     # The end
 

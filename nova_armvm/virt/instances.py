@@ -1,36 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova's record of an instance says about its store."""
+"""What Nova's record of an instance says about its machine and store."""
 from nova import objects
 from nova.objects import fields
 from nova.virt.libvirt import utils as libvirt_utils
 
 from nova_armvm.nvram import volume
+from nova_armvm.profile.handlers import nvram
+from nova_armvm.profile import machine
 from nova_armvm.profile import properties
-
-_ARM = (fields.Architecture.AARCH64, fields.Architecture.ARMV7)
+from nova_armvm.profile import registry
 
 #: Nova keeps the properties of an instance's image under keys that begin so.
 IMAGE_KEY = 'image_'
-NVRAM_KEY = IMAGE_KEY + properties.NVRAM.image_name
-_PERSISTENT = properties.NVRAM.allowed[0]
+
+
+def key_of(name: str) -> str:
+    """Return where a property of ours is kept with an instance.
+
+    :param name: of the property, without prefix.
+    """
+    return IMAGE_KEY + properties.IMAGE_PREFIX + name
+
+
+NVRAM_KEY = key_of(nvram.PROPERTY.name)
+
+
+def image_properties(instance: objects.Instance) -> dict[str, str]:
+    """Return the image's properties as they are kept with an instance."""
+    return {key.removeprefix(IMAGE_KEY): value
+            for key, value in instance.system_metadata.items()
+            if key.startswith(IMAGE_KEY)}
+
+
+def hardware(instance: objects.Instance) -> machine.Hardware:
+    """Return what was decided for an instance's machine."""
+    return registry.recorded(image_properties(instance))
+
+
+def architecture(image_meta: objects.ImageMeta) -> str:
+    """Return the architecture of an image's machines, emulated or not."""
+    return (image_meta.properties.get('hw_emulation_architecture') or
+            libvirt_utils.get_arch(image_meta))
 
 
 def is_arm(image_meta: objects.ImageMeta) -> bool:
     """Tell whether an image is for ARM machines."""
-    emulated = image_meta.properties.get('hw_emulation_architecture')
-    return (emulated or libvirt_utils.get_arch(image_meta)) in _ARM
+    return architecture(image_meta) in machine.ARCHITECTURES
 
 
-def has_flash(image_meta: objects.ImageMeta) -> bool:
-    """Tell whether machines of an image keep variables at all."""
-    wanted = image_meta.properties
-    return (wanted.get('hw_firmware_type') != fields.FirmwareType.BIOS and
-            not wanted.get('hw_firmware_stateless'))
+def has_uefi(image_meta: objects.ImageMeta) -> bool:
+    """Tell whether machines of an image start with UEFI firmware.
+
+    Nova's default is UEFI for AArch64 and nothing for ARMv7.
+    """
+    wanted = image_meta.properties.get('hw_firmware_type')
+    if wanted is None:
+        return architecture(image_meta) == machine.AARCH64
+    return wanted == fields.FirmwareType.UEFI
 
 
 def has_store(instance: objects.Instance) -> bool:
     """Tell whether an instance is on record with persistent variables."""
-    return (instance.system_metadata.get(NVRAM_KEY) == _PERSISTENT and
+    return (instance.system_metadata.get(NVRAM_KEY) == nvram.PERSISTENT and
             is_arm(instance.image_meta))
 
 

@@ -80,18 +80,15 @@ class ArmVMMixin:
                       pause=False, post_xml_callback=None):
         # Nova: wherever a guest is defined to be started (spawn, start, hard
         # reboot, resume, rescue, unrescue, the end of a migration), inside
-        # the part that Nova cleans up after. Added: the guest's store.
+        # the part that Nova cleans up after. Added: the guest's hardware and
+        # its store.
         with self._armvm_guests.starting(instance, xml) as form:
-            if form is None:
-                return super()._create_guest(
-                    context, xml, instance, power_on=power_on, pause=pause,
-                    post_xml_callback=post_xml_callback)
-            launched = power_on or pause
+            offers_order = (power_on or pause) and form.offers_order
             guest = super()._create_guest(
                 context, form.xml, instance, power_on=power_on,
-                pause=pause or (launched and form.offers_order),
+                pause=pause or offers_order,
                 post_xml_callback=post_xml_callback)
-            if launched and form.offers_order:
+            if offers_order:
                 self._armvm_guests.launched(guest, form, resume=not pause)
             return guest
 
@@ -149,12 +146,14 @@ class ArmVMMixin:
         if leaving:
             self._armvm_guests.moves.leave(instance)
 
-    def migrate_disk_and_power_off(self, context, instance, *args: ty.Any,
-                                   **kwargs: ty.Any):
-        # Nova: on the old host of a cold migration or resize; the guest is
-        # off and its disks are copied. Added: the store leaves this host.
+    def migrate_disk_and_power_off(self, context, instance, dest, flavor,
+                                   *args: ty.Any, **kwargs: ty.Any):
+        # Nova: on the old host of a cold migration or resize, to end the
+        # guest and copy its disks. Added: a flavor that asks for another
+        # machine is refused before; the store leaves this host after.
+        self._armvm_guests.machines.check_flavor(instance, flavor)
         disk_info = super().migrate_disk_and_power_off(
-            context, instance, *args, **kwargs)
+            context, instance, dest, flavor, *args, **kwargs)
         self._armvm_guests.moves.leave(instance)
         return disk_info
 
@@ -171,7 +170,7 @@ class ArmVMMixin:
         # store can be there, too, and the source learns that it will be.
         migrate_data = super().check_can_live_migrate_destination(
             context, instance, *args, **kwargs)
-        self._armvm_guests.moves.check_as_destination(instance, migrate_data)
+        self._armvm_guests.check_as_destination(instance, migrate_data)
         return migrate_data
 
     def check_can_live_migrate_source(self, context, instance,
@@ -217,6 +216,16 @@ class ArmVMMixin:
         super().post_live_migration_at_destination(context, instance, *args,
                                                    **kwargs)
         self._armvm_guests.moves.arrived(instance)
+
+    def update_provider_tree(self, provider_tree, nodename: str,
+                             allocations=None) -> None:
+        # Nova: periodically, about once a minute, for Placement. Added: the
+        # traits that images ask for, as libvirt has them now.
+        super().update_provider_tree(provider_tree, nodename, allocations)
+        for trait, has in self._armvm_guests.machines.traits().items():
+            change = (provider_tree.add_traits if has else
+                      provider_tree.remove_traits)
+            change(nodename, trait)
 
     def get_available_resource(self, nodename: str) -> dict:
         # Nova: periodically, about once a minute. Added: what a crash or an

@@ -33,6 +33,9 @@ armvm_conf.register_opts(CONF)
 ARM_IMAGE = {'hw_architecture': 'aarch64', 'hw_machine_type': 'virt',
              'hw_firmware_type': 'uefi'}
 
+#: What is for this release only can go with it.
+NOVA_32 = hasattr(libvirt_host.Host, 'loaders')
+
 #: Seconds to wait for what must come.
 PATIENCE = 60
 
@@ -91,11 +94,11 @@ class ArmServersTestCase(base.ServersTestBase):
         self.firmware = self.useFixture(firmware.FirmwareFixture())
         self.flags(firmware_descriptor_dirs=[self.firmware.directory],
                    group='armvm')
-        if hasattr(libvirt_host.Host, 'loaders'):
-            # Nova 32 chooses the firmware itself. Can go with it.
+        if NOVA_32:
+            # It chooses the firmware itself.
             self.useFixture(fixtures.MonkeyPatch(
                 'nova.virt.libvirt.host.Host.loaders',
-                self.firmware.descriptors()))
+                property(lambda host: self.firmware.descriptors())))
         self.flags(block_device_allocate_retries=3,
                    block_device_allocate_retries_interval=1)
         self.useFixture(fixtures.MonkeyPatch(

@@ -16,6 +16,8 @@ class TakeOverTest(base.ArmServersTestCase):
         self.flags(compute_driver='libvirt.LibvirtDriver')
 
     def setUp(self):
+        if base.NOVA_32:
+            self.skipTest('Nova 32 tells no driver of the old guest')
         super().setUp()
         self.start_compute()
         self.server = self.boot(self.image)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``armvm-manage spec``: how this host meets the ARM VM specification."""
+from collections.abc import Iterable
+import json
+
+from oslo_config import cfg
+from oslo_utils import importutils
+import prettytable
+
+from nova_armvm import exception
+from nova_armvm.profile import requirements
+from nova_armvm.virt import host_offers
+
+#: Comes with nova-compute, which may not be installed where this is run.
+libvirt = importutils.try_import('libvirt')
+
+
+def look(conf: cfg.ConfigOpts, version: str) -> tuple[requirements.Row, ...]:
+    """Ask this host's libvirt.
+
+    :param conf: nova.conf, of a compute host.
+    :param version: of the specification.
+    :raises HypervisorUnreachable: there is no libvirt here.
+    """
+    uri = conf.libvirt.connection_uri or 'qemu:///system'
+    if libvirt is None:
+        raise exception.HypervisorUnreachable(
+            uri=uri, reason='the Python module "libvirt" is not installed')
+    try:
+        connection = libvirt.open(uri)
+        try:
+            offers = host_offers.ask(connection, conf.libvirt.virt_type)
+        finally:
+            connection.close()
+    except libvirt.libvirtError as error:
+        raise exception.HypervisorUnreachable(
+            uri=uri, reason=str(error)) from error
+    return requirements.rows(offers, version)
+
+
+def as_table(rows: Iterable[requirements.Row]) -> str:
+    """Return rows for reading."""
+    table = prettytable.PrettyTable(
+        ['Id', 'Level', 'Requirement', 'On this host', 'By'])
+    table.align = 'l'
+    for row in rows:
+        table.add_row([row.requirement.id, row.requirement.level,
+                       row.requirement.text, row.answer.outcome.value,
+                       row.answer.by])
+    return table.get_string()
+
+
+def as_json(rows: Iterable[requirements.Row]) -> str:
+    """Return rows for programs: a list of objects."""
+    return json.dumps([
+        {'id': row.requirement.id, 'level': row.requirement.level,
+         'requirement': row.requirement.text,
+         'outcome': row.answer.outcome.value, 'by': row.answer.by}
+        for row in rows], indent=4)
