@@ -4,6 +4,8 @@ import dataclasses
 import pathlib
 import re
 
+from tools.sandbox import process
+
 _TOP = pathlib.Path('/etc/apt')
 
 
@@ -28,6 +30,20 @@ def configured(top: pathlib.Path = _TOP) -> list[Source]:
           for source in _one_line(path.read_text())),
         *(source for path in sorted(top.glob('sources.list.d/*.sources'))
           for source in _deb822(path.read_text()))]
+
+
+def bookworm() -> Source:
+    """Return where this machine gets Debian 12 from.
+
+    :raises SandboxError: from nowhere.
+    """
+    found = next((source for source in configured()
+                  if 'bookworm' in source.suites and
+                  'main' in source.components), None)
+    if found is None:
+        raise process.SandboxError(
+            'no Debian bookworm source is configured on this machine')
+    return found
 
 
 def line(like: Source, suite: str) -> str:

@@ -24,6 +24,7 @@ PROPERTIES = {
 PERSISTENT = {'hw_armvm_nvram': 'persistent'}
 
 _LIMIT = 180
+_NETWORK = 'leads-nowhere'
 
 #: nova-compute drops what it is doing when it is ended. So that the stories
 #: can share a host a restart waits for their requests, and they for it.
@@ -37,6 +38,13 @@ def _undisturbed(method: Callable) -> Callable:
         with _AT_WORK[self.host.host].read_lock():
             return method(self, *arguments, **named)
     return attended
+
+
+def _properties(disk: guest_image.Disk) -> dict[str, str]:
+    architecture = {'arm64': 'aarch64', 'armhf': 'armv7l'}[
+        disk.port.architecture]
+    return {**PROPERTIES, 'hw_architecture': architecture,
+            'hw_emulation_architecture': architecture}
 
 
 class Server:
@@ -123,16 +131,32 @@ class Server:
         self._tenant.compute.rebuild_server(self.id, image=image_id)
         self.wait('ACTIVE')
 
+    @_undisturbed
     def attach(self, volume_id: str) -> None:
         """Attach a volume and wait until the server has it."""
         self._tenant.compute.create_volume_attachment(
             self.id, volume_id=volume_id)
         self._wait_for_volume(volume_id, 'in-use')
 
+    @_undisturbed
     def detach(self, volume_id: str) -> None:
         """Detach a volume and wait until the guest has let go of it."""
         self._tenant.compute.delete_volume_attachment(self.id, volume_id)
         self._wait_for_volume(volume_id, 'available')
+
+    @_undisturbed
+    def attach_port(self, port_id: str) -> None:
+        """Attach a network port; Nova answers when the server has it."""
+        self._tenant.compute.create_server_interface(self.id,
+                                                     port_id=port_id)
+
+    @_undisturbed
+    def detach_port(self, port_id: str) -> None:
+        """Detach a network port and wait until Nova has let go of it."""
+        self._tenant.compute.delete_server_interface(port_id, self.id)
+        process.wait_for(
+            lambda: not list(self._tenant.compute.server_interfaces(self.id)),
+            _LIMIT, f'server {self.id} without its port')
 
     def _wait_for_volume(self, volume_id: str, status: str) -> None:
         volumes = self._tenant.block_storage
@@ -227,7 +251,11 @@ class Tenant:
               properties: dict[str, str]) -> str:
         """Upload a disk unless it is there; return the image's id."""
         built = guest_image.build(disk)
-        name = f'armvm-{disk.identity}-{"-".join(properties.values())}'
+        # Glance takes what stands before a colon for an operator.
+        words = '-'.join(
+            f'{name.removeprefix("hw_armvm_").replace(":", "_")}={value}'
+            for name, value in properties.items())
+        name = f'armvm-{disk.identity}-{words}'
         stamp = f'{built.stat().st_mtime_ns}'
         for found in list(self._cloud.image.images(name=name)):
             if found.properties.get('sandbox_stamp') == stamp:
@@ -236,7 +264,7 @@ class Tenant:
         made = self._cloud.image.create_image(
             name=name, filename=str(built), disk_format='raw',
             container_format='bare', wait=True, validate_checksum=False,
-            **PROPERTIES, **properties, sandbox_stamp=stamp)
+            **_properties(disk), **properties, sandbox_stamp=stamp)
         return made.id
 
     def properties_of_ours(self, image_id: str) -> list[str]:
@@ -250,6 +278,17 @@ class Tenant:
     def volume(self, name: str) -> str:
         """Make an empty volume; return its id."""
         return self.volume_from(None, name)
+
+    def port(self) -> str:
+        """Make a network port; return its id."""
+        neutron = self._cloud.network
+        network = neutron.find_network(_NETWORK)
+        if network is None:
+            network = neutron.create_network(name=_NETWORK)
+            # Nova attaches to networks with one only.
+            neutron.create_subnet(network_id=network.id, ip_version=4,
+                                  cidr='192.0.2.0/24', enable_dhcp=False)
+        return neutron.create_port(network_id=network.id).id
 
     def volume_from(self, image_id: str | None, name: str) -> str:
         """Make a volume from an image, or an empty one; return its id."""
@@ -311,6 +350,8 @@ class Tenant:
         """Delete what an earlier run has left."""
         for server in list(self._cloud.compute.servers()):
             Server(self._cloud, config.ARMVM, server.id).delete()
+        for port in list(self._cloud.network.ports()):
+            self._cloud.network.delete_port(port)
 
         def delete_free_volumes() -> bool:
             volumes = list(self._cloud.block_storage.volumes())

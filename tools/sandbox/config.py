@@ -60,6 +60,8 @@ LOOPS = STATE / 'loop'
 #: Where Glance keeps the images.
 IMAGES = STATE / 'glance' / 'images'
 POOL = 'volumes'
+#: Neutron's driver for ports, see port_driver.py.
+PORT_DRIVER = 'armvm_sandbox'
 
 
 @dataclasses.dataclass(frozen=True)

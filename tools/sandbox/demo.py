@@ -11,6 +11,7 @@ from tools.sandbox import admin
 from tools.sandbox import benchmark
 from tools.sandbox import cloud
 from tools.sandbox import config
+from tools.sandbox import conformance
 from tools.sandbox.guest import image
 from tools.sandbox import moves
 from tools.sandbox import process
@@ -18,6 +19,10 @@ from tools.sandbox import progress
 from tools.sandbox import stories
 from tools.sandbox import table as tables
 from tools.sandbox import take_over
+
+#: The matrix of machines, beside what moves.py has.
+_HARDWARE = 'hardware'
+_OPERATIONS = (_HARDWARE, *moves.OPERATIONS)
 
 AIM_SECONDS = 900
 
@@ -33,13 +38,24 @@ def _run_stories(table: tables.Table, only: tuple[str, ...]) -> None:
         for disk in (stories.DISK_A, stories.DISK_B):
             tenant.image(disk, {})
     if only:
-        _together(table, (moves.run, table, operator, only))
+        _some(table, operator, only)
     elif _together(table,
+                   (conformance.run, table, cloud.Tenant()),
                    (stories.boot_order, table, cloud.Tenant()),
                    (stories.main_job, table, tenant, operator),
                    (_on_stock_host, table, cloud.Tenant(), operator)):
         _together(table, (benchmark.run, table, tenant))
         _together(table, (moves.run, table, operator, moves.OPERATIONS))
+
+
+def _some(table: tables.Table, operator: admin.Operator,
+          names: tuple[str, ...]) -> None:
+    """Run what was named on the command line."""
+    others = tuple(name for name in names if name != _HARDWARE)
+    if others != names:
+        _together(table, (conformance.run, table, cloud.Tenant()))
+    if others:
+        _together(table, (moves.run, table, operator, others))
 
 
 def _on_stock_host(table: tables.Table, tenant: cloud.Tenant,
@@ -73,11 +89,11 @@ def _summarise(table: tables.Table) -> None:
 def _operations(text: str) -> tuple[str, ...]:
     """Read the names of operations from the command line."""
     names = tuple(text.split(',')) if text else ()
-    unknown = [name for name in names if name not in moves.OPERATIONS]
+    unknown = [name for name in names if name not in _OPERATIONS]
     if unknown:
         raise argparse.ArgumentTypeError(
             f'no such operation: {", ".join(unknown)}; there are: '
-            f'{", ".join(moves.OPERATIONS)}')
+            f'{", ".join(_OPERATIONS)}')
     return names
 
 
@@ -89,7 +105,7 @@ def main() -> int:
                         help='everything was installed in this run')
     parser.add_argument('--ops', type=_operations, default=(),
                         help='only these operations, with commas: '
-                        + ', '.join(moves.OPERATIONS))
+                        + ', '.join(_OPERATIONS))
     arguments = parser.parse_args()
     progress.begin(arguments.since)
     table = tables.Table()

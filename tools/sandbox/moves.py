@@ -78,7 +78,7 @@ class Journey:
         self._written += 1
         return self.story.write({
             f'Boot{0x40 + self._written:04X}': stories.option_for(
-                image.ALL[0], f'entry {self._written}')})
+                image.DISK_A, f'entry {self._written}')})
 
     def again(self, step: str, work: Callable[[], None], to: config.Host,
               boots: bool = True) -> None:
@@ -87,7 +87,7 @@ class Journey:
             work()
             if to is not self.here:
                 self.story.server.is_at(to)
-        self.story.again(step, move, image.ALL[0], boots)
+        self.story.again(step, move, image.DISK_A, boots)
 
     def attached(self, step: str) -> None:
         """Only the host of the server has its one volume."""
@@ -169,7 +169,7 @@ class Journey:
             'space used on the volume', f'{before} MiB as before',
             lambda: self._shrinks_to(before))
         self.story.again('reboot from inside', self.story.reboot_from_inside,
-                         image.ALL[0])
+                         image.DISK_A)
         self._on_the_volume('reboot from inside')
 
     def live_migrate_abort(self) -> None:

@@ -23,12 +23,14 @@ _BUILT = ('uWSGI', 'libvirt-python')
 _APT = ('apt-get', '-q', '-y', '-o', 'DPkg::Lock::Timeout=600')
 _BACKPORTS = pathlib.Path(
     '/etc/apt/sources.list.d/armvm-sandbox-backports.list')
+_SITE = config.VENV / 'lib' / 'python3.11' / 'site-packages'
 _DIST_PACKAGES = pathlib.Path('/usr/lib/python3/dist-packages')
 
 PACKAGES = (
     'mariadb-server', 'rabbitmq-server', 'memcached', 'ceph-mon', 'ceph-mgr',
     'ceph-osd', 'ceph-common', 'python3-rbd', 'python3-rados',
-    'qemu-efi-aarch64', 'python3-venv', 'python3-dev', 'gcc', 'libc6-dev',
+    'qemu-efi-aarch64', 'qemu-efi-arm', 'python3-venv', 'python3-dev', 'gcc',
+    'libc6-dev',
     'pkg-config', 'gdisk', 'dosfstools', 'mtools', 'cpio', 'xz-utils',
     'grub-common', 'kmod', 'iproute2', 'util-linux', 'openssh-server',
     'openssh-client',
@@ -52,6 +54,7 @@ def install() -> None:
         # These are compiled, with what apt has brought.
         _build_python()
         _link_ceph_bindings()
+        _announce_port_driver()
     _install_project()
 
 
@@ -120,13 +123,8 @@ def _configure_backports() -> None:
     known = apt_sources.configured()
     if any('bookworm-backports' in source.suites for source in known):
         return
-    debian = next((source for source in known
-                   if 'bookworm' in source.suites and
-                   'main' in source.components), None)
-    if debian is None:
-        raise process.SandboxError(
-            'no Debian bookworm source is configured on this machine')
-    _BACKPORTS.write_text(apt_sources.line(debian, 'bookworm-backports'))
+    _BACKPORTS.write_text(apt_sources.line(apt_sources.bookworm(),
+                                           'bookworm-backports'))
 
 
 def _pip(*arguments: str) -> None:
@@ -167,13 +165,23 @@ def _link_ceph_bindings() -> None:
     They are built for the same CPython 3.11; the directory that they are in
     holds Debian's older OpenStack libraries as well.
     """
-    site = config.VENV / 'lib' / 'python3.11' / 'site-packages'
     for module in ('rados', 'rbd'):
         for built in _DIST_PACKAGES.glob(f'{module}.cpython-311-*.so'):
-            link = site / built.name
+            link = _SITE / built.name
             if not link.exists():
                 link.unlink(missing_ok=True)
                 link.symlink_to(built)
+
+
+def _announce_port_driver() -> None:
+    """Let Neutron find port_driver.py, which it does by entry point only."""
+    directory = _SITE / 'armvm_sandbox-1.dist-info'
+    directory.mkdir(exist_ok=True)
+    (directory / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: armvm-sandbox\nVersion: 1\n')
+    (directory / 'entry_points.txt').write_text(
+        '[neutron.ml2.mechanism_drivers]\n'
+        f'{config.PORT_DRIVER} = tools.sandbox.port_driver:TapDriver\n')
 
 
 def _install_project() -> None:

@@ -77,7 +77,10 @@ def _environment(service: str) -> dict[str, str]:
     where = ({f'OS_{upper}_CONFIG_FILES': f'{directory}/{service}.conf'}
              if service in ('keystone', 'neutron') else
              {f'OS_{upper}_CONFIG_DIR': directory})
-    return {**infrastructure.path_environment(), **where}
+    # Drivers of ours: for block devices and for network ports.
+    ours = ({'PYTHONPATH': str(config.CHECKOUT)}
+            if service in ('cinder', 'neutron') else {})
+    return {**infrastructure.path_environment(), **where, **ours}
 
 
 def _api(name: str) -> process.Daemon:
@@ -109,10 +112,7 @@ def _worker(name: str) -> process.Daemon:
     return process.Daemon(
         name, (config.BIN / 'python', config.BIN / program, '--config-file',
                config.ETC / service / f'{service}.conf'),
-        # Its driver for block devices is one of ours.
-        {**_environment(service), 'PYTHONPATH': str(config.CHECKOUT)}
-        if name == 'cinder-volume' else _environment(service),
-        (config.ETC / service,))
+        _environment(service), (config.ETC / service,))
 
 
 def _answers(name: str) -> Callable[[], bool]:

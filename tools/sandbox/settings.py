@@ -119,7 +119,7 @@ def _neutron() -> None:
         notify_nova_on_port_status_changes=False,
         notify_nova_on_port_data_changes=False)
     sections['ml2'] = {'type_drivers': 'local', 'tenant_network_types':
-                       'local', 'mechanism_drivers': ''}
+                       'local', 'mechanism_drivers': config.PORT_DRIVER}
     write_ini(config.ETC / 'neutron' / 'neutron.conf', sections)
 
 

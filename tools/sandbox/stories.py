@@ -17,7 +17,7 @@ _BOOT_SECONDS = 120
 _LOADER = r'\EFI\BOOT\BOOTAA64.EFI'
 _MAC = bytes.fromhex('525400aabbcc')
 
-DISK_A, DISK_B, RESCUE = image.ALL
+DISK_A, DISK_B, RESCUE = image.DISK_A, image.DISK_B, image.RESCUE
 
 
 def option_for(disk: image.Disk, description: str,
@@ -75,7 +75,7 @@ class Story:
         """Wait for a guest that finds an empty store."""
         seen = self.booted()
         return f'disk {seen["disk"]}, probe "{seen["probe"]}"', (
-            image.Disk(seen['disk']) == disk and not seen['probe'])
+            seen['disk'] == disk.identity and not seen['probe'])
 
     def booted(self) -> console.Event:
         """Wait until the guest's system is up."""
@@ -110,7 +110,8 @@ class Story:
                          for number in console.numbers(seen['order']))
         words = f'disk {seen["disk"]}, order {order}, ' + (
             f'lost: {", ".join(lost)}' if lost else 'everything there')
-        return words, not lost and disk in (None, image.Disk(seen['disk']))
+        return words, not lost and (disk is None or
+                                    disk.identity == seen['disk'])
 
     def again(self, step: str, work: Callable[[], None],
               disk: image.Disk, boots: bool = True) -> None:

@@ -137,6 +137,10 @@ class Console:
         """Ask the guest for its variables."""
         return self.ask('report', _ANSWER_SECONDS, 'report')
 
+    def hardware(self) -> Event:
+        """Ask the guest for the machine that it sees."""
+        return self.ask('hardware', _ANSWER_SECONDS, 'hardware')
+
     def reboot(self) -> None:
         """Have the guest reset itself."""
         self.ask('rebooting', _ANSWER_SECONDS, 'reboot')

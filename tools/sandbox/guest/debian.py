@@ -1,47 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's arm64 packages, without touching this machine's own dpkg."""
+"""Debian's packages for ARM, without touching this machine's own dpkg."""
+import dataclasses
 import pathlib
 import re
 
+from tools.sandbox import apt_sources
 from tools.sandbox import config
 from tools.sandbox import process
 
-_TOP = config.STATE / 'guest' / 'apt'
-
 _CONFIGURATION = """\
-APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; }};
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
 Dir::State "{top}/state";
 Dir::State::status "{top}/state/status";
 Dir::Cache "{top}/cache";
+Dir::Etc::sourcelist "{top}/sources.list";
+Dir::Etc::sourceparts "-";
 Acquire::Languages "none";
 """
 
 
-def unpacked() -> pathlib.Path:
-    """Download and unpack what the guest is made of; return the tree.
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """One of Debian's ports to ARM.
 
-    The kernel is Debian's for clouds, the smallest that has efivarfs.
+    :ivar architecture: Debian's name of it.
+    :ivar kernel: the package that depends on the kernel.
+    :ivar grub: GRUB's name of the firmware that it is started by.
+    :ivar program: name of the boot program on the removable-media path.
     """
-    tree = _TOP / 'tree'
+
+    architecture: str
+    kernel: str
+    grub: str
+    program: str
+
+    @property
+    def top(self) -> pathlib.Path:
+        """Where everything of this port is kept."""
+        return config.STATE / 'guest' / f'apt-{self.architecture}'
+
+
+#: Kernels: the smallest that has efivarfs, and the one that finds what
+#: QEMU's machine keeps above 4 GiB.
+ARM64 = Port('arm64', 'linux-image-cloud-arm64', 'arm64-efi', 'BOOTAA64.EFI')
+ARMHF = Port('armhf', 'linux-image-armmp-lpae', 'arm-efi', 'BOOTARM.EFI')
+
+
+def unpacked(port: Port) -> pathlib.Path:
+    """Download and unpack what the guest is made of; return the tree."""
+    top = port.top
+    tree = top / 'tree'
     if (tree / '.complete').exists():
         return tree
     for name in ('state/lists/partial', 'cache/archives/partial', 'debs',
                  'tree'):
-        (_TOP / name).mkdir(parents=True, exist_ok=True)
-    (_TOP / 'state' / 'status').touch()
-    settings = _TOP / 'apt.conf'
-    settings.write_text(_CONFIGURATION.format(top=_TOP))
+        (top / name).mkdir(parents=True, exist_ok=True)
+    (top / 'state' / 'status').touch()
+    # The release itself is enough, and its index does not change every day.
+    (top / 'sources.list').write_text(
+        apt_sources.line(apt_sources.bookworm(), 'bookworm'))
+    settings = top / 'apt.conf'
+    settings.write_text(_CONFIGURATION.format(
+        top=top, architecture=port.architecture))
     environment = {'APT_CONFIG': str(settings)}
     process.run('apt-get', '-q', 'update', log='guest',
                 environment=environment)
-    depends = process.run('apt-cache', 'depends', 'linux-image-cloud-arm64',
-                          log='guest', environment=environment)
+    depends = process.run('apt-cache', 'depends', port.kernel, log='guest',
+                          environment=environment)
     kernel = re.search(r'Depends: (linux-image-\S+)', depends).group(1)
     process.run('apt-get', '-q', 'download', kernel, 'busybox-static',
-                'grub-efi-arm64-bin', log='guest', environment=environment,
-                cwd=_TOP / 'debs')
-    for package in (_TOP / 'debs').glob('*.deb'):
+                f'grub-efi-{port.grub.removesuffix("-efi")}-bin', log='guest',
+                environment=environment, cwd=top / 'debs')
+    for package in (top / 'debs').glob('*.deb'):
         process.run('dpkg', '-x', package, tree, log='guest')
     (tree / '.complete').touch()
     return tree

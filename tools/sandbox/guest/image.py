@@ -3,6 +3,7 @@
 
 Made without root rights, mounts or loop devices.
 """
+from collections.abc import Iterator
 import dataclasses
 import hashlib
 import os
@@ -22,6 +23,11 @@ _DISK_BYTES = 64 * _MIB
 _ESP_START = 1 * _MIB
 _ESP_SECTORS = (_DISK_BYTES - 2 * _MIB) // _SECTOR
 _MODULES = ('part_gpt', 'fat', 'linux', 'search_fs_uuid', 'boot', 'minicmd')
+#: Modules of Linux, see init.sh.
+_DRIVERS = ('evdev', 'efivarfs', 'virtio', 'virtio_ring',
+            'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci',
+            'virtio_console', 'virtio_blk', 'failover', 'net_failover',
+            'virtio_net')
 _NAMESPACE = uuid.UUID('0a6f6a0e-8f2c-55b4-8ac4-6c2f4a9e8d10')
 
 
@@ -30,9 +36,11 @@ class Disk:
     """A disk that knows its name and says it when it was booted from.
 
     :ivar identity: the name, one letter.
+    :ivar port: what its system is made of.
     """
 
     identity: str
+    port: debian.Port = debian.ARM64
 
     @property
     def path(self) -> pathlib.Path:
@@ -53,8 +61,10 @@ class Disk:
     sectors = _ESP_SECTORS
 
 
-#: Two to boot from, and one for rescue.
-DISK_A, DISK_B, RESCUE = ALL = tuple(Disk(name) for name in 'ABR')
+#: Two to boot from, one for rescue and one for AArch32.
+DISK_A, DISK_B, RESCUE = (Disk(name) for name in 'ABR')
+DISK_32 = Disk('T', debian.ARMHF)
+ALL = (DISK_A, DISK_B, RESCUE, DISK_32)
 
 
 def build(disk: Disk) -> pathlib.Path:
@@ -67,7 +77,7 @@ def build(disk: Disk) -> pathlib.Path:
     if (disk.path.exists() and stamp.exists() and
             stamp.read_text() == digest.hexdigest()):
         return disk.path
-    tree = debian.unpacked()
+    tree = debian.unpacked(disk.port)
     with tempfile.TemporaryDirectory(dir=config.STATE / 'guest') as scratch:
         made = _assemble(disk, tree, pathlib.Path(scratch))
         made.rename(disk.path)
@@ -84,14 +94,14 @@ def _assemble(disk: Disk, tree: pathlib.Path,
         f'search.fs_uuid {dashed} root\n'
         f'linux /vmlinuz console=ttyAMA0 quiet panic=5 '
         f'armvm.disk={disk.identity}\ninitrd /initrd\nboot\n')
-    program = scratch / 'BOOTAA64.EFI'
-    _run('grub-mkimage', '-O', 'arm64-efi', '-d',
-         tree / 'usr/lib/grub/arm64-efi', '-p', '/EFI/BOOT', '-c', early,
-         '-o', program, *_MODULES)
+    program = scratch / disk.port.program
+    _run('grub-mkimage', '-O', disk.port.grub, '-d',
+         tree / 'usr/lib/grub' / disk.port.grub, '-p', '/EFI/BOOT',
+         '-c', early, '-o', program, *_MODULES)
     image = scratch / 'disk.img'
     with open(image, 'wb') as stream:
         stream.truncate(_DISK_BYTES)
-    _run('sgdisk', '--new', f'1:{disk.start_sector}:+{disk.sectors - 1}',
+    _run('sgdisk', '--new', f'1:{disk.start_sector}:+{disk.sectors}',
          '--typecode', '1:ef00', '--partition-guid', f'1:{disk.partition}',
          '--disk-guid', str(uuid.uuid5(_NAMESPACE, disk.identity)), image)
     esp = scratch / 'esp.img'
@@ -100,7 +110,7 @@ def _assemble(disk: Disk, tree: pathlib.Path,
     _run('mkfs.vfat', '-F', '32', '-s', '1', '-i', volume_id, '-n',
          f'ESP-{disk.identity}', esp)
     _run('mmd', '-i', esp, '::/EFI', '::/EFI/BOOT')
-    _run('mcopy', '-i', esp, program, '::/EFI/BOOT/BOOTAA64.EFI')
+    _run('mcopy', '-i', esp, program, f'::/EFI/BOOT/{program.name}')
     _run('mcopy', '-i', esp, next((tree / 'boot').glob('vmlinuz-*')),
          '::/vmlinuz')
     _run('mcopy', '-i', esp, _initramfs(tree, scratch), '::/initrd')
@@ -115,14 +125,22 @@ def _run(*command: str | os.PathLike) -> None:
         'MTOOLS_SKIP_CHECK': '1'})
 
 
+def _drivers(tree: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Find the modules, those that are not built into the kernel."""
+    release = next((tree / 'lib/modules').iterdir())
+    built_in = (release / 'modules.builtin').read_text()
+    for name in _DRIVERS:
+        if f'/{name}.ko' not in built_in:
+            yield next(release.rglob(f'{name}.ko'))
+
+
 def _initramfs(tree: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
     root = scratch / 'root'
     (root / 'bin').mkdir(parents=True)
     (root / 'modules').mkdir()
     shutil.copy(tree / 'bin/busybox', root / 'bin')
-    for name in ('evdev.ko', 'efivarfs.ko'):
-        shutil.copy(next((tree / 'lib/modules').rglob(name)),
-                    root / 'modules')
+    for driver in _drivers(tree):
+        shutil.copy(driver, root / 'modules')
     script = root / 'init'
     shutil.copy(pathlib.Path(__file__).with_name('init.sh'), script)
     script.chmod(0o755)

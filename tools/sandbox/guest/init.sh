@@ -1,14 +1,13 @@
 #!/bin/busybox sh
-# The first process of the sandbox's guest. Reports the UEFI variables on the
-# serial console, one JSON object a line behind "ARMVM ", and does what it is
-# told there: lines of "SEQUENCE COMMAND ARGUMENTS".
+# The first process of the sandbox's guest. Reports the UEFI variables on its
+# consoles, one JSON object a line behind "ARMVM ", and does what it is told
+# there: lines of "SEQUENCE COMMAND ARGUMENTS".
 /bin/busybox mkdir -p /proc /sys /dev /tmp /sbin /usr/bin /usr/sbin
 /bin/busybox --install -s
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 exec </dev/ttyAMA0 >/dev/ttyAMA0 2>&1
-stty -echo -onlcr icanon
 insmod /modules/evdev.ko
 insmod /modules/efivarfs.ko
 vars=/sys/firmware/efi/efivars
@@ -55,6 +54,87 @@ write() {
         "\"variable\":\"$2\",\"result\":\"$result\"}"
 }
 
+# Drivers of virtio; in the order in which they need each other.
+load_virtio() {
+    for module in virtio_ring virtio virtio_pci_legacy_dev \
+        virtio_pci_modern_dev virtio_pci virtio_console virtio_blk failover \
+        net_failover virtio_net; do
+        # What is not there is part of the kernel.
+        [ -f "/modules/$module.ko" ] || continue
+        [ -d "/sys/module/$module" ] || insmod "/modules/$module.ko"
+    done
+}
+
+# All that a command prints, on one line, with commas between.
+joined() {
+    "$@" 2>/dev/null | tr -d '\0' | tr '\n' ',' | sed 's/,$//'
+}
+
+# What the kernel said when it started, by a pattern of sed with one group.
+said() {
+    dmesg | sed -n "s/.*$1.*/\\1/p" | head -n 1
+}
+
+# How secondary processors are started: hvc or smc.
+conduit() {
+    if [ -f /proc/device-tree/psci/method ]; then
+        tr -d '\0' </proc/device-tree/psci/method
+    else
+        # ARM boot architecture flags of the FADT: bit 0 PSCI, bit 1 by HVC.
+        case $(hexdump -s 129 -n 1 -e '1/1 "%d"' \
+            /sys/firmware/acpi/tables/FACP) in
+        1) echo smc ;;
+        3) echo hvc ;;
+        esac
+    fi
+}
+
+# Root ports of PCIe without a device behind them.
+free_ports() {
+    count=0
+    for device in /sys/bus/pci/devices/*; do
+        [ "$(cat "$device/class")" = 0x060400 ] || continue
+        set -- "$device"/[0-9a-f][0-9a-f][0-9a-f][0-9a-f]:*
+        # Services of the port itself stand beside its devices.
+        used=
+        for child in "$@"; do
+            case "${child##*/}" in *:pcie*) ;; *) [ -e "$child" ] && used=1 ;;
+            esac
+        done
+        [ -n "$used" ] || count=$((count + 1))
+    done
+    echo $count
+}
+
+# The interrupt controller as Linux names it; it calls the older one GIC-0.
+controller() {
+    grep -o 'GICv3\|GICv2\|GIC-0' /proc/interrupts | head -n 1 |
+        sed 's/GIC-0/GICv2/'
+}
+
+hardware() {
+    load_virtio
+    tables=fdt
+    [ -d /sys/firmware/acpi/tables ] && tables=acpi
+    level=$(said 'All CPU(s) started at \(EL[0-9]\)')
+    [ -n "$level" ] || level=$(said 'All CPU(s) started in \(SVC\) mode')
+    uart=$(readlink /sys/class/tty/ttyAMA0/device/driver)
+    echo "ARMVM {\"event\":\"hardware\",\"sequence\":$1," \
+        "\"machine\":\"$(uname -m)\",\"description\":\"$tables\"," \
+        "\"efi\":\"$(said 'efi: EFI v\([0-9.]*\)')\"," \
+        "\"clocks\":\"$(joined cat /sys/class/rtc/*/name)\"," \
+        "\"level\":\"$level\"," \
+        "\"psci\":\"$(said 'psci: PSCIv\([0-9.]*\) detected')\"," \
+        "\"conduit\":\"$(conduit)\"," \
+        "\"uart\":\"${uart##*/}\"," \
+        "\"virtio_consoles\":\"$(joined ls /sys/class/virtio-ports)\"," \
+        "\"gic\":\"$(controller)\"," \
+        "\"timer\":\"$(said 'arch_timer: cp15.*running at .*(\([a-z]*\))')\"," \
+        "\"free_ports\":$(free_ports)," \
+        "\"disks\":\"$(joined ls /sys/block)\"," \
+        "\"interfaces\":\"$(joined ls /sys/class/net)\"}"
+}
+
 # The power button: off at once, so that stop and reboot are quick.
 for button in /dev/input/event*; do
     [ -e "$button" ] || continue
@@ -65,15 +145,28 @@ for button in /dev/input/event*; do
     } &
 done
 
-report boot
-while read -r sequence command one two; do
-    case "$command" in
-    report) report report "$sequence" ;;
-    write) write "$sequence" "$one" "$two" ;;
-    reboot)
-        echo "ARMVM {\"event\":\"rebooting\",\"sequence\":$sequence}"
-        reboot -f ;;
-    *) echo "ARMVM {\"event\":\"unknown\",\"sequence\":${sequence:-0}}" ;;
-    esac
-done
+# Says that it is up on the console that it stands on, and does what it is
+# told there.
+converse() {
+    stty -echo -onlcr icanon
+    report boot
+    while read -r sequence command one two; do
+        case "$command" in
+        report) report report "$sequence" ;;
+        hardware) hardware "$sequence" ;;
+        write) write "$sequence" "$one" "$two" ;;
+        reboot)
+            echo "ARMVM {\"event\":\"rebooting\",\"sequence\":$sequence}"
+            reboot -f ;;
+        *) echo "ARMVM {\"event\":\"unknown\",\"sequence\":${sequence:-0}}" ;;
+        esac
+    done
+}
+
+# 0x078000: a serial device of virtio. Without its drivers it would be mute.
+if grep -q 0x078000 /sys/bus/pci/devices/*/class; then
+    load_virtio
+    [ -c /dev/hvc0 ] && converse </dev/hvc0 >/dev/hvc0 2>&1 &
+fi
+converse
 poweroff -f

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo's matrix: the machine that was asked for, and what a guest sees."""
+from collections.abc import Callable
+import json
+
+from tools.sandbox import cloud
+from tools.sandbox import config
+from tools.sandbox.guest import console
+from tools.sandbox import machines
+from tools.sandbox import process
+from tools.sandbox import stories
+from tools.sandbox import table as tables
+
+_STORY = 'The machine that was asked for'
+_HOTPLUG_SECONDS = 60
+
+
+def run(table: tables.Table, tenant: cloud.Tenant,
+        every: tuple[machines.Machine, ...] = machines.MACHINES) -> None:
+    """Boot one server of each machine and ask its guest."""
+    story = stories.Story(_STORY, table, tenant)
+    for machine in every:
+        _boot(story, machine)
+        if machine is machines.MACHINES[0]:
+            _hot_plug(story, machine)
+        story.server.delete()
+
+
+def _image(machine: machines.Machine) -> tuple[str, bool]:
+    """Hold the image against the specification (IMG-1 to IMG-5)."""
+    found = json.loads(process.run(
+        config.BIN / 'armvm-image', 'check', '--format', 'json',
+        machine.disk.path, log='images'))
+    passed = [each['id'] for each in found['findings']
+              if each['outcome'] == 'pass']
+    return (f'{found["architectures"][0]}, {passed[0]} to {passed[-1]} pass',
+            found['compliant'] and len(passed) == 5)
+
+
+def _boot(story: stories.Story, machine: machines.Machine) -> None:
+    reports: list[console.Event] = []
+
+    def boot() -> tuple[str, bool]:
+        picture = story.tenant.image(machine.disk, machine.properties)
+        story.server = story.tenant.boot(machine.name, picture,
+                                         config.ARMVM)
+        seen = story.booted()
+        reports.append(story.server.console.hardware())
+        words = machines.seen(reports[0])
+        # FW-2: the store of a new machine is empty.
+        return words, words == machine.expected and not seen['probe']
+    story.check(machine.name, machine.expected, boot)
+    story.check('its image', 'IMG-1 to IMG-5 pass', lambda: _image(machine))
+    story.check('its platform', 'UEFI 2.6 or later, clock, EL1, PSCI, timer',
+                lambda: machines.platform(reports[0]))
+
+
+def _hot_plug(story: stories.Story, machine: machines.Machine) -> None:
+    """Let a disk and a network port come and go while the guest runs."""
+    server = story.server
+    volume = story.tenant.volume('hot-plugged')
+    port = story.tenant.port()
+
+    def sees(disks: int, ports: int) -> Callable[[], tuple[str, bool]]:
+        free = machine.free_ports - (disks - 1) - ports
+
+        def look() -> console.Event | None:
+            report = server.console.hardware()
+            return report if (
+                len(_listed(report, 'disks', 'vd')) == disks and
+                len(_listed(report, 'interfaces', 'eth')) == ports and
+                report['free_ports'] == free) else None
+
+        def wait() -> tuple[str, bool]:
+            report = process.wait_for(look, _HOTPLUG_SECONDS,
+                                      'the guest\'s sight of a device')
+            return (f'disks {report["disks"]}, interfaces '
+                    f'{report["interfaces"]}, {free} ports free', True)
+        return wait
+
+    for step, work, expected in (
+            ('attach a volume', lambda: server.attach(volume), (2, 0)),
+            ('attach a port', lambda: server.attach_port(port), (2, 1)),
+            ('detach the volume', lambda: server.detach(volume), (1, 1)),
+            ('detach the port', lambda: server.detach_port(port), (1, 0))):
+        def change() -> tuple[str, bool]:
+            work()
+            return sees(*expected)()
+        story.check(step, f'the guest has {expected[0]} disks and '
+                    f'{expected[1]} interfaces', change)
+
+
+def _listed(report: console.Event, what: str, kind: str) -> list[str]:
+    return [name for name in report[what].split(',')
+            if name.startswith(kind)]
