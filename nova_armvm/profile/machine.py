@@ -12,6 +12,12 @@ AARCH64, ARMV7 = 'aarch64', 'armv7l'
 ARCHITECTURES = (AARCH64, ARMV7)
 
 
+def child(parent: etree._Element, tag: str) -> etree._Element:
+    """Return the first element of a tag, made if there is none."""
+    found = parent.find(tag)
+    return etree.SubElement(parent, tag) if found is None else found
+
+
 @dataclasses.dataclass(frozen=True)
 class Hardware:
     """The hardware of one machine; one field for each property.

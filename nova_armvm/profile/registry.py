@@ -147,9 +147,7 @@ def with_free_ports(xml: str, completed: str,
 
 def _note(domain: etree._Element, hardware: machine.Hardware) -> None:
     """Tell who looks at the domain what it was made of."""
-    metadata = domain.find('metadata')
-    if metadata is None:
-        metadata = etree.SubElement(domain, 'metadata')
+    metadata = machine.child(domain, 'metadata')
     tag = etree.QName(NAMESPACE, 'hardware')
     for old in metadata.findall(tag):
         metadata.remove(old)

@@ -48,9 +48,7 @@ def _apply(domain: etree._Element, hardware: machine.Hardware,
 
 
 def _make_pl011(serial: etree._Element) -> None:
-    target = serial.find('target')
-    if target is None:
-        target = etree.SubElement(serial, 'target')
+    target = machine.child(serial, 'target')
     target.set('type', 'system-serial')
     for model in target.findall('model'):
         target.remove(model)

@@ -53,9 +53,7 @@ def _apply(domain: etree._Element, hardware: machine.Hardware,
     if hardware.execution_state != AARCH32 or offer.virt_type != 'kvm':
         return
     domain.set('type', 'kvm')
-    cpu = domain.find('cpu')
-    if cpu is None:
-        cpu = etree.SubElement(domain, 'cpu')
+    cpu = machine.child(domain, 'cpu')
     for model in cpu.findall('model'):
         cpu.remove(model)
     cpu.attrib.pop('match', None)

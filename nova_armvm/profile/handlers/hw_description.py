@@ -42,9 +42,7 @@ def _check(hardware: machine.Hardware, setting: machine.Setting) -> None:
 
 def _apply(domain: etree._Element, hardware: machine.Hardware,
            offer: machine.Offer) -> None:
-    features = domain.find('features')
-    if features is None:
-        features = etree.SubElement(domain, 'features')
+    features = machine.child(domain, 'features')
     for old in features.findall('acpi'):
         features.remove(old)
     if hardware.hw_description == ACPI:
