@@ -83,6 +83,14 @@ class Server:
                          config.LOGS / f'{self.host.host.name}-nova-'
                          'compute.log')
 
+    def fault(self) -> str:
+        """Wait until the server has failed; return what a tenant is told."""
+        def failed() -> str | None:
+            server = self._tenant.compute.get_server(self.id)
+            return server.fault['message'] if (
+                server.status == 'ERROR' and server.fault) else None
+        return process.wait_for(failed, _LIMIT, f'server {self.id} ERROR')
+
     @_undisturbed
     def reboot(self, kind: str) -> None:
         """Reboot, SOFT or HARD, and wait until Nova is done."""
@@ -266,6 +274,13 @@ class Tenant:
             container_format='bare', wait=True, validate_checksum=False,
             **_properties(disk), **properties, sandbox_stamp=stamp)
         return made.id
+
+    def empty_image(self) -> str:
+        """Upload an image of zeros; return its id."""
+        return self._cloud.image.create_image(
+            name='zeros', data=bytes(1024 * 1024), disk_format='raw',
+            container_format='bare', validate_checksum=False,
+            **PROPERTIES).id
 
     def properties_of_ours(self, image_id: str) -> list[str]:
         """Return the names of an image's properties that speak of us."""

@@ -24,6 +24,8 @@ def run(table: tables.Table, tenant: cloud.Tenant,
         if machine is machines.MACHINES[0]:
             _hot_plug(story, machine)
         story.server.delete()
+    story.check('an image of zeros', 'refused, with the requirement',
+                lambda: _refused(tenant))
 
 
 def _image(machine: machines.Machine) -> tuple[str, bool]:
@@ -53,6 +55,16 @@ def _boot(story: stories.Story, machine: machines.Machine) -> None:
     story.check('its image', 'IMG-1 to IMG-5 pass', lambda: _image(machine))
     story.check('its platform', 'UEFI 2.6 or later, clock, EL1, PSCI, timer',
                 lambda: machines.platform(reports[0]))
+
+
+def _refused(tenant: cloud.Tenant) -> tuple[str, bool]:
+    """Boot what could not; the hosts have image_check = enforce."""
+    picture = tenant.empty_image()
+    server = tenant.ask_for('an image of zeros', picture, config.ARMVM)
+    told = server.fault()
+    server.delete()
+    tenant.delete_image(picture)
+    return told.partition(': ')[2], 'IMG-1' in told
 
 
 def _hot_plug(story: stories.Story, machine: machines.Machine) -> None:

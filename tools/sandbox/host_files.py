@@ -156,5 +156,6 @@ def _nova(host: config.Host, driver: str,
                   'vif_plug_ovs_privileged'):
         sections[group] = settings.privsep(conf)
     if driver == config.ARMVM.driver:
-        sections['armvm'] = {'nvram_volume_type': volume_type}
+        sections['armvm'] = {'nvram_volume_type': volume_type,
+                             'image_check': 'enforce'}
     return sections
