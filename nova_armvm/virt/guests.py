@@ -130,7 +130,8 @@ class Guests:
         """
         if not instances.is_arm(image_meta):
             with self._fit_for_fault(instance):
-                self.machines.refuse(instance, image_meta)
+                if self._begins_afresh(instance):
+                    self.machines.refuse(instance, image_meta)
             yield
             return
         with self._fit_for_fault(instance):
@@ -163,14 +164,17 @@ class Guests:
                 instance_uuid=instance.uuid,
                 reason=error.format_message()) from error
 
+    def _begins_afresh(self, instance: objects.Instance) -> bool:
+        return lifecycle.begins_afresh(
+            vm_state=instance.vm_state, task_state=instance.task_state,
+            on_this_host=instance.host == self._host_name)
+
     def _begin(self, instance: objects.Instance,
                image_meta: objects.ImageMeta) -> None:
         if instance.uuid in self._provisions:
             return
         here = instance.host == self._host_name
-        if not lifecycle.begins_afresh(
-                vm_state=instance.vm_state, task_state=instance.task_state,
-                on_this_host=here):
+        if not self._begins_afresh(instance):
             return
         self.machines.decide(instance, image_meta)
         owner = self._owners.owner(instance)

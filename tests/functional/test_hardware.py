@@ -189,6 +189,20 @@ class OtherArchitectureTest(HardwareTestCase):
             hw_architecture='x86_64', hw_armvm_spec='2.0'))
         self.assertIn('x86_64', told)
 
+    def test_server_that_was_built_before_is_evacuated_all_the_same(self):
+        self.start_compute('compute1')
+        self.start_compute('compute2')
+        server = self.boot(self.make_image(hw_architecture='x86_64'))
+        instance = self.instance(server)
+        instance.system_metadata['image_hw_armvm_spec'] = '2.0'
+        instance.save()
+        self.computes['compute1'].stop()
+        service = self.admin_api.get_services(
+            binary='nova-compute', host='compute1')[0]
+        self.admin_api.put_service_force_down(service['id'], True)
+        self._evacuate_server(server, expected_host='compute2')
+        self.assertEqual('compute2', self.host_of(server))
+
 
 class TraitsTest(HardwareTestCase):
 
