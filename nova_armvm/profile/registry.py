@@ -86,10 +86,13 @@ def refuse_all(image: Mapping[str, str], flavor: Mapping[str, str],
 def recorded(kept: Mapping[str, str]) -> machine.Hardware:
     """Read back what was decided for a server.
 
-    :param kept: properties of the image as kept with the instance.
+    :param kept: properties of the image as kept with the instance. Of one
+        that another driver built they are what the tenant says.
+    :raises PropertyInvalid: a value is not one of those allowed.
     """
     return machine.Hardware(**{
-        wanted.name: kept.get(wanted.image_name) for wanted in PROPERTIES})
+        wanted.name: properties.asked(wanted, kept, {})
+        for wanted in PROPERTIES})
 
 
 def check_flavor(hardware: machine.Hardware,

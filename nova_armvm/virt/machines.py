@@ -87,6 +87,8 @@ class Machines:
         :param xml: as Nova describes it.
         :param completed: returns a guest as libvirt completes it.
         :raises HardwareNotOffered: this host does not have it.
+        :raises PropertyInvalid: another driver built it, from an image with
+            such values.
         """
         hardware = instances.hardware(instance)
         if not hardware.decided():
@@ -106,7 +108,7 @@ class Machines:
         try:
             registry.check_offer(instances.hardware(instance),
                                  self._setting(instance.image_meta))
-        except exception.HardwareNotOffered as error:
+        except exception.ArmVMError as error:
             raise nova_exception.MigrationPreCheckError(
                 reason=str(error)) from error
 

@@ -153,6 +153,13 @@ class RecordedTest(unittest.TestCase):
         self.assertEqual(hardware, registry.recorded(
             {**kept, 'hw_machine_type': 'virt'}))
 
+    def test_what_nobody_has_decided_is_not_believed(self):
+        for value in ('4000000000', '-1', 'many', ''):
+            with self.subTest(value):
+                self.assertRaises(exception.PropertyInvalid,
+                                  registry.recorded,
+                                  {'hw_armvm_hotplug_ports': value})
+
     def test_flavor_of_the_same_machine_is_accepted(self):
         registry.check_flavor(resolve({'spec': '2.0'}),
                               {'armvm:gic_version': '3', 'hw:other': 'x'})
