@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Glance that keeps images and their content, over HTTP."""
-import contextlib
+"""A Glance that keeps images and their content."""
 import dataclasses
-import http.server
 import json
 import re
-import threading
 import types
 import uuid
 
@@ -13,6 +10,8 @@ import fixtures
 from keystoneauth1 import adapter
 from keystoneauth1 import session
 from keystoneauth1 import token_endpoint
+import requests_mock
+from requests_mock.contrib import fixture as requests_fixture
 
 
 @dataclasses.dataclass
@@ -29,59 +28,6 @@ class Image:
         return len(self.content)
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers as Glance's v2 API does, in what the commands use."""
-
-    def log_message(self, *_arguments):
-        """Say nothing."""
-
-    def _answer(self, status: int, body: bytes,
-                headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        # A client may have seen enough.
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(body)
-
-    def _image(self) -> Image:
-        return self.server.glance.images[self.path.split('/')[3]]
-
-    def do_GET(self):
-        image, glance = self._image(), self.server.glance
-        if not self.path.endswith('/file'):
-            self._answer(200, json.dumps({
-                'id': image.id, 'name': image.name, 'size': image.size,
-                'tags': [], **image.properties}).encode(),
-                {'Content-Type': 'application/json'})
-            return
-        wanted = self.headers.get('Range')
-        if wanted is None or glance.refuses_ranges:
-            self._answer(200, image.content[:glance.cut])
-            return
-        first, last = map(int, re.fullmatch(r'bytes=(\d+)-(\d+)',
-                                            wanted).groups())
-        glance.asked.append((first, last))
-        shift = glance.shift
-        self._answer(206, image.content[first:last + 1 + glance.surplus], {
-            'Content-Range':
-                f'bytes {first + shift}-{last + shift}/{image.size}'})
-
-    def do_PATCH(self):
-        glance = self.server.glance
-        changes = json.loads(self.rfile.read(
-            int(self.headers['Content-Length'])))
-        if glance.protected:
-            self._answer(403, b'{}')
-            return
-        glance.patches += 1
-        for change in changes:
-            self._image().properties[change['path'][1:]] = change['value']
-        self._answer(200, b'{}')
-
-
 class GlanceFixture(fixtures.Fixture):
     """The service.
 
@@ -94,21 +40,49 @@ class GlanceFixture(fixtures.Fixture):
     :ivar patches: how often something was.
     """
 
+    endpoint = 'http://glance.test/v2'
+
     def _setUp(self):
         self.images: dict[str, Image] = {}
         self.refuses_ranges = self.protected = False
         self.asked: list[tuple[int, int]] = []
         self.shift = self.surplus = self.patches = 0
         self.cut = None
-        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
-        server.glance = self
-        thread = threading.Thread(target=server.serve_forever,
-                                  kwargs={'poll_interval': 0.01})
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        self.endpoint = f'http://127.0.0.1:{server.server_port}/v2'
+        self.useFixture(requests_fixture.Fixture()).register_uri(
+            requests_mock.ANY, re.compile(f'{self.endpoint}/images/'),
+            content=self._answer)
+
+    def _answer(self, request, context) -> bytes:
+        """Answer as Glance's v2 API does, in what the commands use."""
+        image = self.images[request.path.split('/')[3]]
+        if request.method == 'PATCH':
+            return self._change(image, request.json(), context)
+        if request.path.endswith('/file'):
+            return self._content(image, request.headers.get('Range'), context)
+        context.headers['Content-Type'] = 'application/json'
+        return json.dumps({
+            'id': image.id, 'name': image.name, 'size': image.size,
+            'tags': [], **image.properties}).encode()
+
+    def _content(self, image: Image, wanted: str | None, context) -> bytes:
+        if wanted is None or self.refuses_ranges:
+            return image.content[:self.cut]
+        first, last = map(int, re.fullmatch(r'bytes=(\d+)-(\d+)',
+                                            wanted).groups())
+        self.asked.append((first, last))
+        context.status_code = 206
+        context.headers['Content-Range'] = (
+            f'bytes {first + self.shift}-{last + self.shift}/{image.size}')
+        return image.content[first:last + 1 + self.surplus]
+
+    def _change(self, image: Image, changes: list[dict], context) -> bytes:
+        if self.protected:
+            context.status_code = 403
+            return b'{}'
+        self.patches += 1
+        for change in changes:
+            image.properties[change['path'][1:]] = change['value']
+        return b'{}'
 
     def add(self, name: str, content: bytes, **properties: str) -> Image:
         """Upload an image."""
