@@ -189,7 +189,7 @@ class Tag(_WithStatus):
         elif not arguments.dry_run:
             _set(glance, image.id, changes)
         return ('Property', 'Before', 'After'), [
-            (change.name, change.before or '', change.after)
+            (change.name, change.before or '', change.after or '')
             for change in changes]
 
 
@@ -210,10 +210,14 @@ def _set(glance: adapter.Adapter, image_id: str,
     with _answers():
         glance.patch(
             f'/images/{image_id}', headers={'Content-Type': _PATCH},
-            data=json.dumps([
-                {'op': 'add', 'path': '/' + change.name.replace(
-                    '~', '~0').replace('/', '~1'), 'value': change.after}
-                for change in changes]))
+            data=json.dumps([_operation(change) for change in changes]))
+
+
+def _operation(change: tagging.Change) -> dict[str, str]:
+    path = '/' + change.name.replace('~', '~0').replace('/', '~1')
+    if change.after is None:
+        return {'op': 'remove', 'path': path}
+    return {'op': 'add', 'path': path, 'value': change.after}
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from nova_armvm.profile import properties
 from nova_armvm.profile import registry
 
 _REQUIRED = 'required'
+_OUR_TRAITS = 'trait:CUSTOM_ARMVM'
 _ARCHITECTURES = {efi_program.AARCH64: machine.AARCH64,
                   efi_program.AARCH32: machine.ARMV7}
 #: Whether a host has something is for the scheduler to say.
@@ -18,14 +19,15 @@ _ANY_HOST = machine.Offer(('2', '3'), uefi=True, virt_type='qemu')
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """A property that is to be set.
+    """A property that is to be set, or to go.
 
     :ivar before: its value, None if it is not there.
+    :ivar after: None for one that goes.
     """
 
     name: str
     before: str | None
-    after: str
+    after: str | None
 
 
 def architecture_of(present: Mapping[str, str],
@@ -56,8 +58,11 @@ def wanted(present: Mapping[str, str], architecture: str,
     :param asked: properties of ours, by their short names.
     :raises ArmVMError: they contradict each other or do not exist.
     """
-    ours = {properties.IMAGE_PREFIX + name: value
-            for name, value in asked.items()}
+    # What the image has already stays, and counts.
+    ours = {name: value for name, value in present.items()
+            if name.startswith(properties.IMAGE_PREFIX)}
+    ours.update({properties.IMAGE_PREFIX + name: value
+                 for name, value in asked.items()})
     if architecture == machine.ARMV7:
         ours.setdefault('hw_armvm_execution_state', efi_program.AARCH32)
     registry.resolve(ours, {}, machine.Setting(
@@ -82,9 +87,13 @@ def changes(present: Mapping[str, str], target: Mapping[str, str],
     found = tuple(Change(name, present.get(name), value)
                   for name, value in target.items()
                   if present.get(name) != value)
+    # Required for a value that is replaced; no host may have both.
+    found += tuple(Change(name, value, None)
+                   for name, value in sorted(present.items())
+                   if name.startswith(_OUR_TRAITS) and name not in target)
     for change in found:
         if change.before is not None and not force:
-            raise exception.TagConflict(name=change.name,
-                                        present=change.before,
-                                        wanted=change.after)
+            raise exception.TagConflict(
+                name=change.name, present=change.before,
+                wanted=change.after or 'what follows from the properties')
     return found

@@ -81,7 +81,10 @@ class GlanceFixture(fixtures.Fixture):
             return b'{}'
         self.patches += 1
         for change in changes:
-            image.properties[change['path'][1:]] = change['value']
+            if change['op'] == 'remove':
+                del image.properties[change['path'][1:]]
+            else:
+                image.properties[change['path'][1:]] = change['value']
         return b'{}'
 
     def add(self, name: str, content: bytes, **properties: str) -> Image:

@@ -124,6 +124,22 @@ class TagTest(CommandTestCase):
         self.assertEqual(
             'required', self.image.properties['trait:CUSTOM_ARMVM_GIC_V2'])
 
+    def test_properties_that_are_there_stay_with_their_traits(self):
+        self.run_command(image.Tag, 'debian', '--property', 'gic_version=3')
+        self.assertEqual((0, []), self.run_command(image.Tag, 'debian'))
+        self.assertEqual('3', self.image.properties['hw_armvm_gic_version'])
+
+    def test_trait_of_a_value_that_is_replaced_goes(self):
+        self.run_command(image.Tag, 'debian', '--property', 'gic_version=3')
+        self.assertIn('--force', self.refused(
+            image.Tag, 'debian', '--property', 'gic_version=2'))
+        self.run_command(image.Tag, 'debian', '--property', 'gic_version=2',
+                         '--force')
+        self.assertEqual(
+            {'owner': 'me', **TAGGED, 'hw_armvm_gic_version': '2',
+             'trait:CUSTOM_ARMVM_GIC_V2': 'required'},
+            self.image.properties)
+
     def test_contradiction_is_refused(self):
         self.assertIn('pl011', self.refused(
             image.Tag, 'debian', '--property', 'console=virtio'))
