@@ -2,13 +2,18 @@
 """How long a look into a large image takes, and how much of it is read.
 
 ``python -m tools.benchmark_image``: a disk of 10 GiB with data behind its
-ESP, raw and as qcow2, compressed and not. What others do on the same file is
-timed where it is installed. Needs qemu-img, sgdisk, mkfs.vfat and mtools.
+ESP, raw and in each format that can be looked into. Needs qemu-img, sgdisk,
+mkfs.vfat and mtools.
+
+``--guestfs DIRECTORY`` also times guestfish and virt-inspector on the same
+files. Their packages exclude some of the sandbox's, so that they have a
+Debian of their own below that directory, which is made if it is not there
+(as root, with debootstrap; some minutes and 1.5 GiB).
 """
+import argparse
 from collections.abc import Callable
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,8 +29,14 @@ _ESP_SIZE = 512 * disks.MIB
 _ESP_AT = 2048 * 512
 _TIMES = 5
 _ENVIRONMENT = {**os.environ, 'MTOOLS_SKIP_CHECK': '1',
-                'LIBGUESTFS_BACKEND': 'direct',
                 'PATH': f'{os.environ["PATH"]}:/usr/sbin:/sbin'}
+_PACKAGES = 'guestfish,libguestfs-tools,linux-image-cloud-amd64'
+_FORMATS = (
+    ('qcow2', 'qcow2'), ('qcow2 deflate', 'qcow2', '-c'),
+    ('qcow2 zstd', 'qcow2', '-c', '-o', 'compression_type=zstd'),
+    ('vmdk', 'vmdk'),
+    ('vmdk stream', 'vmdk', '-o', 'subformat=streamOptimized'),
+    ('vdi', 'vdi'), ('vhd', 'vpc', '-o', 'force_size=on'), ('vhdx', 'vhdx'))
 
 
 def _run(*command: str | os.PathLike) -> None:
@@ -89,38 +100,58 @@ def _by_hand(path: pathlib.Path, kind: str) -> None:
     _run('mdir', '-i', f'{raw}@@{_ESP_AT}', '::/EFI/BOOT')
 
 
-def _others(path: pathlib.Path, kind: str) -> None:
-    """Time what else would find the boot program on the same file."""
+def _guestfs(root: pathlib.Path) -> pathlib.Path:
+    """Make the Debian in which libguestfs lives; return where files go."""
+    if not (root / 'usr/bin/guestfish').exists():
+        print(f'making a Debian with libguestfs in {root} ...', flush=True)
+        _run('debootstrap', '--variant=minbase', f'--include={_PACKAGES}',
+             'bookworm', root)
+    (root / 'images').mkdir(exist_ok=True)
+    return root / 'images'
+
+
+def _others(root: pathlib.Path, image: str, kind: str) -> None:
+    """Time what libguestfs needs for the same answer.
+
+    :param image: its name below images.
+    """
+    path = f'/images/{image}'
     for name, command in (
             ('guestfish', ('guestfish', '--ro', f'--format={kind}', '-a',
                            path, 'run', ':', 'mount-ro', '/dev/sda1', '/',
                            ':', 'ls', '/EFI/BOOT')),
             ('virt-inspector', ('virt-inspector', f'--format={kind}', '-a',
                                 path))):
-        if shutil.which(name) is None:
-            print(f'{kind:18} {name}: not installed here')
-            continue
         try:
-            taken = _median(lambda: _run(*command))
+            taken = _median(lambda: _run(
+                'chroot', root, 'env', 'LIBGUESTFS_BACKEND=direct',
+                'LIBGUESTFS_BACKEND_SETTINGS=force_tcg', *command))
         except subprocess.CalledProcessError as error:
-            print(f'{kind:18} {name}: fails here, status '
+            print(f'{image:18} {name}: fails here, status '
                   f'{error.returncode}')
             continue
-        print(f'{kind:18} {name}: {taken:.0f} ms')
-    print(f'{kind:18} qemu-img convert, sgdisk, mdir: '
-          f'{_median(lambda: _by_hand(path, kind)):.0f} ms')
+        print(f'{image:18} {name}: {taken:.0f} ms')
+
+
+def _images(directory: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return the same disk in each format."""
+    images = {'raw': _make(directory)}
+    for name, kind, *options in _FORMATS:
+        images[name] = directory / name.replace(' ', '-')
+        _run('qemu-img', 'convert', '-f', 'raw', '-O', kind, *options,
+             images['raw'], images[name])
+    return images
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir='/var/tmp') as scratch:
-        directory = pathlib.Path(scratch)
-        images = {'raw': _make(directory)}
-        for name, options in (('qcow2', ()), ('qcow2 deflate', ('-c',)),
-                              ('qcow2 zstd', ('-c', '-o',
-                                              'compression_type=zstd'))):
-            images[name] = directory / name.replace(' ', '-')
-            _run('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', *options,
-                 images['raw'], images[name])
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--guestfs', type=pathlib.Path, metavar='DIRECTORY')
+    root = parser.parse_args().guestfs
+    place = _guestfs(root) if root else '/var/tmp'
+    with tempfile.TemporaryDirectory(dir=place) as scratch:
+        images = _images(pathlib.Path(scratch))
         print(f'{"":18} in process   command      read   of file')
         for name, path in images.items():
             print(f'{name:18} {_median(lambda: _look(path)):7.1f} ms '
@@ -128,7 +159,10 @@ def main() -> None:
                   f'{_look(path) // 1024:6} KiB '
                   f'{path.stat().st_blocks // 2048:6} MiB')
         for kind in ('raw', 'qcow2'):
-            _others(images[kind], kind)
+            print(f'{kind:18} qemu-img convert, sgdisk, mdir: '
+                  f'{_median(lambda: _by_hand(images[kind], kind)):.0f} ms')
+            if root:
+                _others(root, f'{pathlib.Path(scratch).name}/{kind}', kind)
 
 
 if __name__ == '__main__':

@@ -41,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         description='Tell for IMG-1 to IMG-5 of the VM System Specification '
                     'for ARM Processors whether an image complies. It is '
                     'neither mounted nor changed.')
-    command.add_argument('file', metavar='FILE', help='raw or qcow2')
+    command.add_argument('file', metavar='FILE',
+                         help=', '.join(container.FORMATS))
     command.add_argument('-f', '--format', choices=('table', 'json'),
                          default='table')
     command.add_argument(

@@ -14,6 +14,7 @@ import zlib
 import zstandard
 
 from nova_armvm import exception
+from nova_armvm.image import blocks
 from nova_armvm.image import source as image_source
 
 _HEADER = struct.Struct('>4sIQIIQIIQ')
@@ -27,13 +28,10 @@ _DATA_FILE, _CORRUPT = 1 << 2, 1 << 1
 _OFFSET = 0x00fffffffffffe00
 _COMPRESSED = 1 << 62
 _ALL_ZERO = 1
-_SECTOR = 512
 
 #: QEMU's own bounds.
 _CLUSTER_BITS = range(9, 22)
 _MAX_L1_ENTRIES = 32 * 1024 * 1024 // 8
-#: As large as a disk that OpenStack could give.
-_MAX_DISK = 64 * 1024 ** 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +69,7 @@ def _layout(source: image_source.Source) -> _Layout:
     if cluster_bits not in _CLUSTER_BITS:
         raise _broken('its cluster size is impossible')
     covered = 1 << (2 * cluster_bits - 3)
-    if size > _MAX_DISK or l1_entries > _MAX_L1_ENTRIES or (
+    if size > blocks.MAX_DISK or l1_entries > _MAX_L1_ENTRIES or (
             l1_entries * covered < size):
         raise _broken('its size does not fit its tables')
     return _Layout(size, cluster_bits, l1_offset, l1_entries, version,
@@ -95,51 +93,25 @@ def _compresses_by_zstd(source: image_source.Source) -> bool:
     return kind == 1
 
 
-class Qcow2Disk:
-    """The disk inside a qcow2 file.
-
-    :ivar size: of the disk, in bytes.
-    """
+class _Clusters:
+    """Where the clusters of a qcow2 file are."""
 
     def __init__(self, source: image_source.Source) -> None:
-        """Read the header.
-
-        :raises ImageUnsupported: it has what is refused here.
-        :raises ImageInvalid: it contradicts itself.
-        """
+        self.layout = _layout(source)
+        self.cluster = 1 << self.layout.cluster_bits
         self._source = source
-        self._layout = _layout(source)
-        self.size = self._layout.size
-        self._cluster = 1 << self._layout.cluster_bits
         # A file system is read in small pieces.
         self._decompressed = functools.lru_cache(maxsize=8)(self._decompress)
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Return exactly so many bytes of the disk; see disk.Disk."""
-        if offset < 0 or offset + length > self.size:
-            raise exception.ImageInvalid(
-                reason='its content refers to what lies behind its end')
-        pieces = []
-        while length:
-            begin = offset % self._cluster
-            piece = min(length, self._cluster - begin)
-            pieces.append(self._piece(offset - begin, begin, piece))
-            offset += piece
-            length -= piece
-        return b''.join(pieces)
-
-    def _piece(self, guest: int, begin: int, length: int) -> bytes:
-        """Return a part of one cluster.
-
-        :param guest: where the cluster begins on the disk.
-        """
-        entry = self._l2_entry(guest)
+    def piece(self, number: int, begin: int, length: int) -> bytes:
+        """Return a part of a cluster."""
+        entry = self._l2_entry(number)
         if entry & _COMPRESSED:
             return self._decompressed(entry)[begin:begin + length]
         host = entry & _OFFSET
-        if not host or entry & _ALL_ZERO and self._layout.version == 3:
+        if not host or entry & _ALL_ZERO and self.layout.version == 3:
             return bytes(length)
-        if host % self._cluster:
+        if host % self.cluster:
             raise _broken('a cluster lies between clusters')
         # The file may end within its last cluster.
         present = min(length, max(0, self._source.size - host - begin))
@@ -148,35 +120,35 @@ class Qcow2Disk:
         return self._source.read_at(host + begin, present) + bytes(
             length - present)
 
-    def _l2_entry(self, guest: int) -> int:
-        bits = self._layout.cluster_bits
-        l1_index = guest >> (2 * bits - 3)
-        table = self._entry(self._layout.l1_offset, l1_index) & _OFFSET
+    def _l2_entry(self, number: int) -> int:
+        per_table = self.cluster // _ENTRY.size
+        l1_index, l2_index = divmod(number, per_table)
+        table = self._entry(self.layout.l1_offset, l1_index) & _OFFSET
         if not table:
             return 0
-        if table % self._cluster:
+        if table % self.cluster:
             raise _broken('a table lies between clusters')
-        return self._entry(table, (guest >> bits) & ((1 << (bits - 3)) - 1))
+        return self._entry(table, l2_index)
 
     def _entry(self, table: int, index: int) -> int:
         return _ENTRY.unpack(self._source.read_at(table + 8 * index, 8))[0]
 
     def _decompress(self, entry: int) -> bytes:
-        bits = 62 - (self._layout.cluster_bits - 8)
+        bits = 62 - (self.layout.cluster_bits - 8)
         host = entry & ((1 << bits) - 1)
         sectors = ((entry & (_COMPRESSED - 1)) >> bits) + 1
-        length = min(sectors * _SECTOR - host % _SECTOR,
+        length = min(sectors * blocks.SECTOR - host % blocks.SECTOR,
                      max(0, self._source.size - host))
         packed = self._source.read_at(host, length)
-        content = (self._unpack_zstd(packed) if self._layout.zstd else
+        content = (self._unpack_zstd(packed) if self.layout.zstd else
                    self._unpack_deflate(packed))
-        if len(content) != self._cluster:
+        if len(content) != self.cluster:
             raise _broken('a compressed cluster is too short')
         return content
 
     def _unpack_deflate(self, packed: bytes) -> bytes:
         try:
-            return zlib.decompressobj(-12).decompress(packed, self._cluster)
+            return zlib.decompressobj(-12).decompress(packed, self.cluster)
         except zlib.error as error:
             raise _broken('a cluster cannot be decompressed') from error
 
@@ -185,6 +157,17 @@ class Qcow2Disk:
         unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 24)
         try:
             with unpacker.stream_reader(io.BytesIO(packed)) as stream:
-                return stream.read(self._cluster)
+                return stream.read(self.cluster)
         except zstandard.ZstdError as error:
             raise _broken('a cluster cannot be decompressed') from error
+
+
+def open_disk(source: image_source.Source) -> blocks.BlockDisk:
+    """Return the disk in a qcow2 file.
+
+    :raises ImageUnsupported: it has what is refused here.
+    :raises ImageInvalid: it contradicts itself.
+    """
+    clusters = _Clusters(source)
+    return blocks.BlockDisk(clusters.layout.size, clusters.cluster,
+                            clusters.piece)

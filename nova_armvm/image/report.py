@@ -32,7 +32,7 @@ class Finding:
 class Report:
     """Everything about one image.
 
-    :ivar container: format of the file, ``raw`` or ``qcow2``.
+    :ivar container: format of the file, one of container.FORMATS.
     :ivar architectures: execution states in which it can be started:
         ``aarch64``, ``aarch32``.
     """

@@ -23,6 +23,8 @@ from nova_armvm.profile import registry
 
 #: As of armvm-image.
 NOT_COMPLIANT = 3
+#: Width of the progress bar.
+_BAR = 40
 _MIB = 1024 * 1024
 _PATCH = 'application/openstack-images-v2.1-json-patch'
 
@@ -72,12 +74,23 @@ def _look_in_glance(app: ty.Any, image: ty.Any) -> report.Report:
             return check.check(opened.disk, opened.format)
 
 
+def progress_bar(there: int, size: int) -> str:
+    """Return a line that shows how far a download is.
+
+    :param there: bytes that have come.
+    :param size: bytes in all.
+    """
+    done = _BAR * there // size
+    return (f'[{"=" * done}{" " * (_BAR - done)}] '
+            f'{there // _MIB} of {size // _MIB} MiB')
+
+
 def _progress(size: int):
     """Return what tells a person how far a download is."""
     def tell(there: int) -> None:
         if sys.stderr.isatty():
             end = '\n' if there == size else ''
-            print(f'\r{there // _MIB} of {size // _MIB} MiB', end=end,
+            print(f'\r{progress_bar(there, size)}', end=end,
                   file=sys.stderr, flush=True)
     return tell
 

@@ -9,6 +9,7 @@ import logging
 import os
 import pathlib
 import struct
+import subprocess
 import sys
 import tempfile
 import zlib
@@ -22,6 +23,11 @@ with atheris.instrument_imports(include=['nova_armvm', 'pefile']):
     from nova_armvm.image import efi_program
     from nova_armvm.image import fat
     from nova_armvm.image import gpt
+    from nova_armvm.image import source
+    from nova_armvm.image import vdi
+    from nova_armvm.image import vhd
+    from nova_armvm.image import vhdx
+    from nova_armvm.image import vmdk
 
 from tests.unit.image import disks
 
@@ -33,6 +39,55 @@ _ESP_AT = 4096
 def _container(content: bytes) -> None:
     image = container.look_into(disks.MemoryDisk(content), _READ_LIMIT)
     image.disk.read_at(0, min(image.disk.size, 65536))
+
+
+class _Scattered:
+    """A large file of which pieces of 4 KiB are the input, the rest zero."""
+
+    def __init__(self, content: bytes, *places: int) -> None:
+        self.size = 4 * disks.MIB
+        self._pieces = [(place, content[number * 4096:(number + 1) * 4096])
+                        for number, place in enumerate(places)]
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        found = bytearray(length)
+        for place, piece in self._pieces:
+            begin = max(place, offset)
+            end = min(place + len(piece), offset + length)
+            if begin < end:
+                found[begin - offset:end - offset] = (
+                    piece[begin - place:end - place])
+        return bytes(found)
+
+
+def _read(file: _Scattered, open_disk) -> None:
+    disk = open_disk(source.Budgeted(file, _READ_LIMIT))
+    disk.read_at(0, min(disk.size, 65536))
+    disk.read_at(disk.size // 2, min(disk.size // 2, 65536))
+
+
+def _vdi(content: bytes) -> None:
+    _read(_Scattered(content, 0), vdi.open_disk)
+
+
+def _vhd(content: bytes) -> None:
+    _read(_Scattered(content, 0), vhd.open_disk)
+
+
+def _vmdk(content: bytes) -> None:
+    _read(_Scattered(content, 0, 65536), vmdk.open_disk)
+
+
+#: Headers, regions, metadata and its items; the table is part of these.
+_VHDX_PLACES = (65536, 192 * 1024, 2 * disks.MIB, 2 * disks.MIB + 65536)
+
+
+def _vhdx(content: bytes) -> None:
+    header = bytearray(content[:4096].ljust(4096, b'\0'))
+    header[4:8] = bytes(4)
+    header[4:8] = struct.pack('<I', vhdx.crc32c(header))
+    _read(_Scattered(bytes(header) + content[4096:], *_VHDX_PLACES),
+          vhdx.open_disk)
 
 
 def _mended(content: bytes) -> bytes:
@@ -73,6 +128,25 @@ def _program(content: bytes) -> None:
     efi_program.parse(content)
 
 
+def _made(kind: str, *places: int, options: tuple[str, ...] = ()) -> bytes:
+    """Return the pieces that tell of the disk in a file of qemu-img's."""
+    with tempfile.TemporaryDirectory() as directory:
+        raw, path = (pathlib.Path(directory, name) for name in ('raw', 'made'))
+        raw.write_bytes(b'content' * 1000 + bytes(1_000_000))
+        subprocess.run(['qemu-img', 'convert', '-f', 'raw', '-O', kind,
+                        *options, raw, path], check=True)
+        content = path.read_bytes()
+    if kind == 'vhdx':
+        metadata, = struct.unpack_from('<Q', content, 192 * 1024 + 64)
+        content = (content[:2 * disks.MIB] +
+                   content[metadata:metadata + disks.MIB])
+        content = bytearray(content)
+        struct.pack_into('<Q', content, 192 * 1024 + 64, 2 * disks.MIB)
+        struct.pack_into('<Q', content, 192 * 1024 + 32, 65536 + 1024)
+    return b''.join(bytes(content[place:place + 4096]).ljust(4096, b'\0')
+                    for place in places)
+
+
 def _seeds() -> dict[str, list[bytes]]:
     """Return small inputs that are good, for each target."""
     fats = [disks.file_system({disks.BOOT_AA64: disks.program()}, bits)
@@ -96,14 +170,20 @@ def _seeds() -> dict[str, list[bytes]]:
     qcow2[512:520] = (1024).to_bytes(8, 'big')
     qcow2[1024:1032] = (1536).to_bytes(8, 'big')
     qcow2[1032:1040] = (1 << 62 | 1536).to_bytes(8, 'big')
-    return {'container': [bytes(qcow2), tables[0]], 'disk': [bytes(whole)],
+    streamed = ('-o', 'subformat=streamOptimized')
+    return {'vdi': [_made('vdi', 0)], 'vhd': [_made('vpc', 0)],
+            'vhdx': [_made('vhdx', *_VHDX_PLACES)],
+            'vmdk': [_made('vmdk', 0, 65536),
+                     _made('vmdk', 0, 65536, options=streamed)],
+            'container': [bytes(qcow2), tables[0]], 'disk': [bytes(whole)],
             'gpt': tables, 'fat': systems,
             'program': [disks.program(), disks.program(0x1c2, plus=False),
                         disks.program(linux=b'zimg')]}
 
 
 _TARGETS = {'container': _container, 'disk': _disk, 'gpt': _table,
-            'fat': _file_system, 'program': _program}
+            'fat': _file_system, 'program': _program, 'vdi': _vdi,
+            'vhd': _vhd, 'vhdx': _vhdx, 'vmdk': _vmdk}
 
 
 def _guarded(target):

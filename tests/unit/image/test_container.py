@@ -101,12 +101,10 @@ class ReadTest(ContainerTestCase):
 
 class RefusalTest(ContainerTestCase):
 
-    def test_other_formats_are_named(self):
-        for name in ('vmdk', 'vdi', 'vhdx', 'qed'):
-            with self.subTest(name):
-                told = self.unsupported(self.convert(to=name))
-                self.assertIn(name, told)
-                self.assertIn('convert it', told)
+    def test_other_format_is_named(self):
+        told = self.unsupported(self.convert(to='qed'))
+        self.assertIn('qed', told)
+        self.assertIn('convert it', told)
 
     def test_backing_file(self):
         path = self.path('overlay')

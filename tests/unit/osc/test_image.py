@@ -40,6 +40,18 @@ class CommandTestCase(testtools.TestCase):
         return str(error)
 
 
+class ProgressBarTest(testtools.TestCase):
+
+    def test_bar_grows_with_what_has_come(self):
+        size = 100 * disks.MIB
+        self.assertEqual('[' + ' ' * 40 + '] 0 of 100 MiB',
+                         image.progress_bar(0, size))
+        self.assertEqual('[' + '=' * 20 + ' ' * 20 + '] 50 of 100 MiB',
+                         image.progress_bar(size // 2, size))
+        self.assertEqual('[' + '=' * 40 + '] 100 of 100 MiB',
+                         image.progress_bar(size, size))
+
+
 class CheckTest(CommandTestCase):
 
     def test_file(self):
