@@ -30,7 +30,7 @@ _ESP_AT = 2048 * 512
 _TIMES = 5
 _ENVIRONMENT = {**os.environ, 'MTOOLS_SKIP_CHECK': '1',
                 'PATH': f'{os.environ["PATH"]}:/usr/sbin:/sbin'}
-_PACKAGES = 'guestfish,libguestfs-tools,linux-image-cloud-amd64'
+_PACKAGES = 'libguestfs-tools,guestfs-tools,linux-image-cloud-amd64'
 _FORMATS = (
     ('qcow2', 'qcow2'), ('qcow2 deflate', 'qcow2', '-c'),
     ('qcow2 zstd', 'qcow2', '-c', '-o', 'compression_type=zstd'),

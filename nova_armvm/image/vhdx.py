@@ -6,6 +6,7 @@ counts; two region tables; in the regions metadata and the table of blocks.
 Refused: a file with a parent, and one whose log was not played back, for it
 was not closed.
 """
+import functools
 import struct
 import uuid
 
@@ -48,13 +49,22 @@ def _refused(what: str) -> exception.ImageUnsupported:
     return exception.ImageUnsupported(reason=f'it is a VHDX file {what}')
 
 
+def _crc32c_of(byte: int) -> int:
+    for _bit in range(8):
+        byte = byte >> 1 ^ (0x82f63b78 if byte & 1 else 0)
+    return byte
+
+
+@functools.cache
+def _crc32c_table() -> tuple[int, ...]:
+    return tuple(_crc32c_of(byte) for byte in range(256))
+
+
 def crc32c(content: bytes) -> int:
     """Return the checksum of RFC 3720, appendix B.4."""
-    register = 0xffffffff
+    table, register = _crc32c_table(), 0xffffffff
     for byte in content:
-        register ^= byte
-        for _bit in range(8):
-            register = register >> 1 ^ (0x82f63b78 if register & 1 else 0)
+        register = register >> 8 ^ table[(register ^ byte) & 0xff]
     return register ^ 0xffffffff
 
 
