@@ -169,6 +169,37 @@ class StoreNotRemoved(StoreError):
                'be removed (volume %(volume_id)s).')
 
 
+class StoreSnapshotFailed(StoreError):
+    msg_fmt = ('The UEFI variables of this server could not be kept as they '
+               'are (snapshot %(snapshot_id)s is in status "%(status)s"), so '
+               'nothing was changed.')
+
+
+class StoreSnapshotInTheWay(StoreError):
+    msg_fmt = ('A snapshot keeps what the UEFI variables of server %(server)s '
+               'were before a change, and Cinder moves no volume that has '
+               'one. Start the server once, or take the change back '
+               '("armvm-manage nvram undo").')
+
+
+class StoreRetypeFailed(StoreError):
+    msg_fmt = ('Cinder did not move the volume %(volume_id)s to the type '
+               '%(type)s (it is %(status)s); its log has the reason. The '
+               'UEFI variables are where they were.')
+
+
+class StoreNothingKept(StoreError):
+    msg_fmt = ('There is no previous content of the UEFI variables of server '
+               '%(server)s: nothing was changed since its last start.')
+
+
+class StoreChangeUnfinished(StoreError):
+    msg_fmt = ('A change of the UEFI variables of this server was cut short '
+               '(volume %(volume_id)s). The server was not started; an '
+               'operator has to repeat it or to take it back '
+               '("armvm-manage nvram undo").')
+
+
 # What lies on the volume
 
 class StoreImageInvalid(StoreError):
@@ -178,6 +209,20 @@ class StoreImageInvalid(StoreError):
 
 class VariableStoreInvalid(StoreError):
     msg_fmt = 'The UEFI variable store is invalid: %(reason)s.'
+
+
+class VariableStoreFull(StoreError):
+    msg_fmt = ('There is no room for the UEFI variable %(name)s: it needs '
+               '%(size)d bytes and %(free)d are free.')
+
+
+class VariableInvalid(StoreError):
+    msg_fmt = 'The UEFI variable "%(name)s" cannot be written: %(reason)s.'
+
+
+class VariableFileInvalid(StoreError):
+    msg_fmt = ('The file with UEFI variables cannot be used as %(kind)s: '
+               '%(reason)s.')
 
 
 # The guest
@@ -228,9 +273,54 @@ class ImageNotCompliant(ImageError):
 
 # Operators' commands
 
+class PackageMissing(ArmVMError):
+    msg_fmt = ('The Python package %(package)s is needed for %(purpose)s and '
+               'not installed here (pip install %(package)s).')
+
+
 class CloudUnreachable(ArmVMError):
     msg_fmt = ('%(service)s did not give a complete answer, so nothing can be '
                'concluded and nothing was removed; see --debug.')
+
+
+class ServerNotFound(ArmVMError):
+    msg_fmt = ('There is %(count)s server "%(server)s"; give the uuid of one '
+               'that there is.')
+
+
+class ServerNotOff(ArmVMError):
+    msg_fmt = ('Server %(server)s is %(state)s, so its guest may be using '
+               'its UEFI variables. Stop it first.')
+
+
+class ServerElsewhere(ArmVMError):
+    msg_fmt = ('Server %(server)s runs on host %(host)s, and its variables '
+               'can be read only there while it does. Run this there, or '
+               'stop the server.')
+
+
+class ServerWithoutStore(ArmVMError):
+    msg_fmt = ('Server %(server)s has no volume with UEFI variables: they '
+               'are volatile, or it never ran.')
+
+
+class FileUnusable(ArmVMError):
+    msg_fmt = '%(path)s cannot be used: %(reason)s.'
+
+
+class NoSuchVariable(ArmVMError):
+    msg_fmt = ('There is no UEFI variable %(name)s of vendor %(guid)s in '
+               'this store.')
+
+
+class NoSuchBootOption(ArmVMError):
+    msg_fmt = ('There is no boot option %(option)s in this store; there are: '
+               '%(known)s.')
+
+
+class FlashMismatch(ArmVMError):
+    msg_fmt = ('The file holds %(found)d bytes of flash, and the server\'s '
+               'firmware has %(wanted)d.')
 
 
 class HypervisorUnreachable(ArmVMError):

@@ -18,6 +18,22 @@ _MICROVERSION = '2.69'
 _PAGE = 1000
 
 
+def session_from_conf(conf: cfg.ConfigOpts) -> ty.Any:
+    """Log in with what nova.conf says under [cinder].
+
+    :raises keystoneauth1.exceptions.ClientException: it cannot.
+    """
+    auth = loading.load_auth_from_conf_options(conf, 'cinder')
+    return loading.load_session_from_conf_options(conf, 'cinder', auth=auth)
+
+
+def nova_adapter(conf: cfg.ConfigOpts, session: ty.Any) -> adapter.Adapter:
+    """Return Nova's API."""
+    return adapter.Adapter(session, service_type='compute',
+                           region_name=conf.cinder.os_region_name,
+                           default_microversion=_MICROVERSION)
+
+
 class Cloud:
     """Nova and Glance with the credentials of [cinder]."""
 
@@ -36,17 +52,12 @@ class Cloud:
 
         :raises keystoneauth1.exceptions.ClientException: it cannot.
         """
-        auth = loading.load_auth_from_conf_options(conf, 'cinder')
-        session = loading.load_session_from_conf_options(
-            conf, 'cinder', auth=auth)
-        region = conf.cinder.os_region_name
+        session = session_from_conf(conf)
         return cls(
-            adapter.Adapter(session, service_type='compute',
-                            region_name=region,
-                            default_microversion=_MICROVERSION),
+            nova_adapter(conf, session),
             adapter.Adapter(session, service_type='image',
-                            region_name=region, min_version='2',
-                            max_version='2.latest'))
+                            region_name=conf.cinder.os_region_name,
+                            min_version='2', max_version='2.latest'))
 
     def servers(self) -> dict[str, audit.Server]:
         """Return every server by uuid: a call for each thousand.

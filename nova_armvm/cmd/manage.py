@@ -16,6 +16,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from nova_armvm.cmd import compute
+from nova_armvm.cmd import nvram as nvram_command
 from nova_armvm.cmd import nvram_audit
 from nova_armvm.cmd import spec
 from nova_armvm import conf as armvm_conf
@@ -50,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--debug', action='store_true',
                         help='log what is asked and answered')
     subjects = parser.add_subparsers(required=True, metavar='SUBJECT')
-    nvram = subjects.add_parser('nvram', help='variable stores')
-    actions = nvram.add_subparsers(required=True, metavar='ACTION')
+    stores = subjects.add_parser('nvram', help='variable stores')
+    actions = stores.add_subparsers(required=True, metavar='ACTION')
     audit = actions.add_parser(
         'audit', help='find volumes and attachments that were left behind',
         description='Compare the volumes that hold UEFI variables with the '
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument('-f', '--format', choices=('table', 'json'),
                        default='table')
     audit.set_defaults(work=_audit)
+    nvram_command.add_to(actions)
     _add_spec(subjects)
     return parser
 

@@ -6,10 +6,10 @@ counts; two region tables; in the regions metadata and the table of blocks.
 Refused: a file with a parent, and one whose log was not played back, for it
 was not closed.
 """
-import functools
 import struct
 import uuid
 
+from nova_armvm import crc32c
 from nova_armvm import exception
 from nova_armvm.image import blocks
 from nova_armvm.image import source as image_source
@@ -49,29 +49,10 @@ def _refused(what: str) -> exception.ImageUnsupported:
     return exception.ImageUnsupported(reason=f'it is a VHDX file {what}')
 
 
-def _crc32c_of(byte: int) -> int:
-    for _bit in range(8):
-        byte = byte >> 1 ^ (0x82f63b78 if byte & 1 else 0)
-    return byte
-
-
-@functools.cache
-def _crc32c_table() -> tuple[int, ...]:
-    return tuple(_crc32c_of(byte) for byte in range(256))
-
-
-def crc32c(content: bytes) -> int:
-    """Return the checksum of RFC 3720, appendix B.4."""
-    table, register = _crc32c_table(), 0xffffffff
-    for byte in content:
-        register = register >> 8 ^ table[(register ^ byte) & 0xff]
-    return register ^ 0xffffffff
-
-
 def _whole(content: bytes) -> bool:
     """Tell whether the checksum of a structure is right."""
     told, = struct.unpack_from('<I', content, 4)
-    return told == crc32c(content[:4] + bytes(4) + content[8:])
+    return told == crc32c.crc32c(content[:4] + bytes(4) + content[8:])
 
 
 def _check_header(source: image_source.Source) -> None:

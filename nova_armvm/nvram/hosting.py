@@ -199,6 +199,26 @@ class HostedStores:
             LOG.info('Volume %s with the UEFI variables was disconnected',
                      connection_info.get('serial'), instance_uuid=owner.uuid)
 
+    def let_go(self, owner: cinder_volume.Owner) -> None:
+        """Disconnect a store here and drop its every attachment.
+
+        For what Cinder does only with a volume that nobody uses; provide()
+        has to follow. Harmless when done already.
+
+        :raises StoreError: as leave(), and so with the host's errors.
+        """
+        known = self._records.get(owner.uuid)
+        volume = self._existing(owner)
+        own = self._volumes.own_attachment(volume)
+        info = known.connection_info if known else None
+        if info is None and own is not None:
+            info = own.connection_info
+        if info is not None:
+            self._host_side.disconnect(owner, info)
+        for attachment_id in volume.hosts:
+            self._volumes.detach(attachment_id)
+        self._records.drop(owner.uuid)
+
     # Variables in a file of the stock driver
 
     def keep_in_mind(self, owner: cinder_volume.Owner,

@@ -61,6 +61,10 @@ class HostRecords:
                 json.dump(dataclasses.asdict(record), stream)
                 stream.flush()
                 os.fsync(stream.fileno())
+            if os.geteuid() == 0:
+                # Of a command that root has run; nova-compute is to read it.
+                owner = os.stat(self._directory)
+                os.chown(scratch, owner.st_uid, owner.st_gid)
             os.rename(scratch, self._path(record.instance))
         except BaseException:
             os.unlink(scratch)

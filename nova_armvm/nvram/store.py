@@ -16,6 +16,7 @@ from nova_armvm.nvram import access
 from nova_armvm.nvram import firmware
 from nova_armvm.nvram import ftw
 from nova_armvm.nvram import hosting
+from nova_armvm.nvram import previous
 from nova_armvm.nvram import privileged
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
@@ -33,6 +34,8 @@ SECURE_BOOT_KEY = 'armvm_secure_boot'
 OFFERED_KEY = 'armvm_boot_offered'
 # The whole flash was written, zeros and all, by a live migration.
 SWOLLEN_KEY = 'armvm_swollen'
+# An operator wants the next start to begin with the template again.
+RESET_KEY = 'armvm_reset'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Stores:
         self._volumes = volumes
         self._host_side = host_side
         self._seeds = seeds
+        self._previous = previous.PreviousContents(volumes, limit=0)
 
     def source(self, store: hosting.ConnectedStore) -> guest_xml.NvramSource:
         """Return how libvirt is told of a store."""
@@ -80,7 +84,11 @@ class Stores:
         :raises StoreSeedFailed: the template could not be written.
         :raises StoreReadFailed: the volume could not be read.
         :raises StoreImageInvalid: it holds something else than a store.
+        :raises StoreChangeUnfinished: an operator's change was cut short.
         """
+        previous.check_whole(store.volume)
+        asked = store.volume.metadata.get(RESET_KEY) == str(True)
+        reset = reset or asked
         known = FLASH_SIZE_KEY in store.volume.metadata
         # Asked before the volume is opened: what fails in it is not ours.
         firmware_for_it = template() if reset or not known else None
@@ -90,7 +98,11 @@ class Stores:
             if firmware_for_it is None:
                 raise exception.StoreImageInvalid(
                     reason='the store that it once held is gone')
-            return self._seed(store, volume, file, *firmware_for_it)
+            content = self._seed(store, volume, file, *firmware_for_it)
+        if asked:
+            # Before the guest can write what another reset would lose.
+            self._volumes.note(store.volume, {RESET_KEY: str(False)})
+        return content
 
     def _read(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,
               unnoted: tuple[firmware.Descriptor, bool] | None) -> Content:
@@ -223,6 +235,10 @@ class Stores:
              facts: dict[str, str]) -> None:
         """Keep facts about a store with its volume."""
         self._volumes.note(store.volume, facts)
+
+    def started(self, store: hosting.ConnectedStore) -> None:
+        """Give up what an operator's change had kept: the guest runs."""
+        self._previous.drop(store.volume)
 
 
 def _flash(reader: qcow2.Qcow2Reader) -> bytes:

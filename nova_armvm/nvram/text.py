@@ -70,12 +70,13 @@ def variable_lines(store: varstore.VariableStore) -> Iterator[str]:
         content = variable.content
         more = '...' if len(content) > _SHOWN_BYTES else ''
         yield (f'{printable(key.name)} {key.guid}'
-               f' {_attributes_text(variable.attributes)}'
+               f' {attributes(variable.attributes)}'
                f' {len(content)} bytes'
                f' {content[:_SHOWN_BYTES].hex()}{more}')
 
 
-def _attributes_text(attributes: int) -> str:
-    words = [word for bit, word in _ATTRIBUTES if attributes & bit]
-    rest = attributes & ~sum(bit for bit, _word in _ATTRIBUTES)
+def attributes(bits: int) -> str:
+    """Write the attributes of a variable in words."""
+    words = [word for bit, word in _ATTRIBUTES if bits & bit]
+    rest = bits & ~sum(bit for bit, _word in _ATTRIBUTES)
     return '+'.join(words + ([f'{rest:#x}'] if rest else [])) or 'none'

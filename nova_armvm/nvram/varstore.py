@@ -24,31 +24,33 @@ from nova_armvm.nvram import ftw
 #: block of flash.
 READ_SIZE = 3 * ftw.BLOCK_SIZE
 
-_NV_DATA_VOLUME = uuid.UUID('fff12b8d-7696-4c8b-a985-2747075b4f50')
-_AUTHENTICATED = uuid.UUID('aaf32c78-947b-439a-a180-2e144ec37792')
+NV_DATA_VOLUME = uuid.UUID('fff12b8d-7696-4c8b-a985-2747075b4f50')
+AUTHENTICATED = uuid.UUID('aaf32c78-947b-439a-a180-2e144ec37792')
 _PLAIN = uuid.UUID('ddcf3616-3275-4164-98b6-fe85707ffe7d')
 
-_VOLUME_SIGNATURE = b'_FVH'
+VOLUME_SIGNATURE = b'_FVH'
 _SIGNATURE_OFFSET = 40
-_VOLUME_REVISION = 2
+VOLUME_REVISION = 2
 #: Volumes larger than a flash can be are not read.
 _VOLUME_MAX = 64 * 1024 * 1024
 _VOLUME_HEADER_MAX = 4096
-_STORE_FORMATTED, _STORE_HEALTHY = 0x5A, 0xFE
-_VARIABLE_START = 0x55AA
+STORE_FORMATTED, STORE_HEALTHY = 0x5A, 0xFE
+VARIABLE_START = 0x55AA
 
 # A state begins as 0xFF and loses a bit at each step of a variable's life.
 _UNWRITTEN = 0xFF
-_ADDED = 0x3F
+ADDED = 0x3F
 _LEAVING = 0x3E
 
-_VOLUME_HEADER = struct.Struct('<16x16sQ4sIHHHxB')
-_BLOCK_RUN = struct.Struct('<II')
-_STORE_HEADER = struct.Struct('<16sIBB6x')
-_AUTHENTICATED_HEADER = struct.Struct('<HBxIQ16sIII16s')
+VOLUME_HEADER = struct.Struct('<16x16sQ4sIHHHxB')
+BLOCK_RUN = struct.Struct('<II')
+STORE_HEADER = struct.Struct('<16sIBB6x')
+AUTHENTICATED_HEADER = struct.Struct('<HBxIQ16sIII16s')
 _PLAIN_HEADER = struct.Struct('<HBxIII16s')
-_TIME = struct.Struct('<HBBBBBxIhBx')
+TIME = struct.Struct('<HBBBBBxIhBx')
 _ALIGNMENT = 4
+#: Where a store's variables begin, in bytes from its start.
+FIRST_VARIABLE = 28
 _UNSET = 0xFFFFFFFF
 
 
@@ -96,13 +98,32 @@ class VariableStore:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Volume:
+class Entry:
+    """A variable that counts, and where it stands.
+
+    :ivar start: in bytes from the start of the store.
+    :ivar end: where the next one would begin.
+    """
+
+    start: int
+    end: int
+    state: int
+    variable: Variable
+
+
+@dataclasses.dataclass(frozen=True)
+class FirmwareVolume:
     """A firmware volume: where its variables lie, and its geometry."""
 
     store_start: int
     store_size: int
     authenticated: bool
     geometry: ftw.Geometry
+
+    @property
+    def layout(self) -> struct.Struct:
+        """Return the layout of a variable's header."""
+        return AUTHENTICATED_HEADER if self.authenticated else _PLAIN_HEADER
 
 
 def read_size(head: bytes) -> int:
@@ -111,10 +132,10 @@ def read_size(head: bytes) -> int:
     :param head: the first 4 KiB of the flash.
     :returns: READ_SIZE unless the flash has a larger volume.
     """
-    if len(head) < _VOLUME_HEADER.size:
+    if len(head) < VOLUME_HEADER.size:
         return READ_SIZE
-    guid, length, signature, *_rest = _VOLUME_HEADER.unpack_from(head)
-    if (signature, guid) != (_VOLUME_SIGNATURE, _NV_DATA_VOLUME.bytes_le):
+    guid, length, signature, *_rest = VOLUME_HEADER.unpack_from(head)
+    if (signature, guid) != (VOLUME_SIGNATURE, NV_DATA_VOLUME.bytes_le):
         return READ_SIZE
     return min(max(length, READ_SIZE), _VOLUME_MAX)
 
@@ -132,10 +153,8 @@ def parse(flash: bytes) -> VariableStore:
     whole, pending = _settled(flash, erased)
     if erased and not pending:
         return VariableStore(False, types.MappingProxyType({}))
-    volume = _volume(whole)
-    start = volume.store_start
-    found = _visible(whole[start:start + volume.store_size],
-                     volume.authenticated)
+    found = {key: entry.variable
+             for key, entry in visible(whole, volume_of(whole)).items()}
     return VariableStore(True, types.MappingProxyType(found),
                          write_pending=pending, erased=erased)
 
@@ -156,12 +175,12 @@ def settled(flash: bytes) -> bytes:
 def _settled(flash: bytes, erased: bool) -> tuple[bytes, bool]:
     """Return the flash without pending write, and whether there was one."""
     # An erased volume cannot tell its geometry.
-    geometry = ftw.AAVMF if erased else _volume(flash).geometry
+    geometry = ftw.AAVMF if erased else volume_of(flash).geometry
     write = ftw.pending_write(flash, geometry)
     if write is None:
         return flash, False
     finished = ftw.finish(flash, write)
-    if erased and not finished.startswith(_VOLUME_SIGNATURE,
+    if erased and not finished.startswith(VOLUME_SIGNATURE,
                                           _SIGNATURE_OFFSET):
         return flash, False
     return finished, True
@@ -179,93 +198,129 @@ def _invalid(reason: str) -> exception.VariableStoreInvalid:
     return exception.VariableStoreInvalid(reason=reason)
 
 
-def _volume(flash: bytes) -> _Volume:
-    if len(flash) < _VOLUME_HEADER.size:
+def volume_of(flash: bytes) -> FirmwareVolume:
+    """Read the header of a flash and that of its store.
+
+    :raises VariableStoreInvalid: they are not as edk2 makes them.
+    """
+    if len(flash) < VOLUME_HEADER.size:
         raise _invalid('it ends within the volume header')
     guid, length, signature, _attributes, header, _sum, _ext, revision = (
-        _VOLUME_HEADER.unpack_from(flash))
+        VOLUME_HEADER.unpack_from(flash))
     if (signature, guid, revision) != (
-            _VOLUME_SIGNATURE, _NV_DATA_VOLUME.bytes_le, _VOLUME_REVISION):
+            VOLUME_SIGNATURE, NV_DATA_VOLUME.bytes_le, VOLUME_REVISION):
         raise _invalid('it does not begin with a variable volume')
     if not header <= length <= min(len(flash), _VOLUME_MAX):
         raise _invalid('the volume is longer than the flash')
-    shortest = _VOLUME_HEADER.size + 2 * _BLOCK_RUN.size
+    shortest = VOLUME_HEADER.size + 2 * BLOCK_RUN.size
     if header % 2 or not shortest <= header <= min(length,
                                                    _VOLUME_HEADER_MAX):
         raise _invalid('the volume header has an impossible length')
     if sum(struct.unpack_from(f'<{header // 2}H', flash)) & 0xFFFF:
         raise _invalid('the checksum of the volume header is wrong')
-    blocks, block_size = _BLOCK_RUN.unpack_from(flash, _VOLUME_HEADER.size)
+    blocks, block_size = BLOCK_RUN.unpack_from(flash, VOLUME_HEADER.size)
     if not 0 < block_size <= length or blocks * block_size < length:
         raise _invalid('the block map does not cover the volume')
     size, authenticated = _store_size(flash, header, length)
-    return _Volume(header, size, authenticated, ftw.Geometry(
+    return FirmwareVolume(header, size, authenticated, ftw.Geometry(
         variables_end=header + size, volume_end=length,
         flash_end=blocks * block_size, block_size=block_size))
 
 
 def _store_size(flash: bytes, start: int, end: int) -> tuple[int, bool]:
     """Read the store's header: its size, and the form of its variables."""
-    if end < start + _STORE_HEADER.size:
+    if end < start + STORE_HEADER.size:
         raise _invalid('it ends within the store header')
-    guid, size, form, state = _STORE_HEADER.unpack_from(flash, start)
-    if guid not in (_AUTHENTICATED.bytes_le, _PLAIN.bytes_le):
+    guid, size, form, state = STORE_HEADER.unpack_from(flash, start)
+    if guid not in (AUTHENTICATED.bytes_le, _PLAIN.bytes_le):
         raise _invalid('the store has an unknown format')
-    if (form, state) != (_STORE_FORMATTED, _STORE_HEALTHY):
+    if (form, state) != (STORE_FORMATTED, STORE_HEALTHY):
         raise _invalid('the store is marked as unformatted or broken')
-    if not _STORE_HEADER.size <= size <= end - start:
+    if not STORE_HEADER.size <= size <= end - start:
         raise _invalid('the store has an impossible size')
-    return size, guid == _AUTHENTICATED.bytes_le
+    return size, guid == AUTHENTICATED.bytes_le
 
 
-def _visible(store: bytes,
-             authenticated: bool) -> dict[VariableKey, Variable]:
+def visible(flash: bytes,
+            volume: FirmwareVolume) -> dict[VariableKey, Entry]:
     """Return the variables that edk2 finds, by what tells them apart.
 
     That is the first that is added, else the last of those that were about
     to be replaced when the write of the new one was cut short.
+
+    :param flash: without pending write.
+    :raises VariableStoreInvalid: one reaches beyond the store.
     """
-    added: dict[VariableKey, Variable] = {}
-    leaving: dict[VariableKey, Variable] = {}
-    for state, variable in _entries(store, authenticated):
-        if state == _ADDED:
-            added.setdefault(variable.key, variable)
+    added: dict[VariableKey, Entry] = {}
+    leaving: dict[VariableKey, Entry] = {}
+    for entry in entries(flash, volume):
+        if entry.state == ADDED:
+            added.setdefault(entry.variable.key, entry)
         else:
-            leaving[variable.key] = variable
+            leaving[entry.variable.key] = entry
     return {**leaving, **added}
 
 
-def _entries(store: bytes,
-             authenticated: bool) -> Iterator[tuple[int, Variable]]:
-    """Walk the variables as edk2 does; yield those that count, and states."""
-    layout = _AUTHENTICATED_HEADER if authenticated else _PLAIN_HEADER
-    offset = _aligned(_STORE_HEADER.size)
+def free_offset(flash: bytes, volume: FirmwareVolume) -> int:
+    """Return where the next variable will be written, from the store's start.
+
+    :raises VariableStoreInvalid: a variable reaches beyond the store.
+    """
+    store = flash[volume.store_start:][:volume.store_size]
+    offset = FIRST_VARIABLE
+    for _start, offset, _fields in _walk(store, volume.layout):
+        pass
+    return offset
+
+
+def _walk(store: bytes, layout: struct.Struct
+          ) -> Iterator[tuple[int, int, tuple | None]]:
+    """Walk what was ever written, as edk2 does.
+
+    :returns: where each begins and ends, and the fields of its header; None
+        for one that was not written to its end, behind which edk2 goes on.
+    """
+    offset = FIRST_VARIABLE
     while offset + layout.size <= len(store):
         fields = layout.unpack_from(store, offset)
         mark, state, attributes = fields[:3]
-        name_size, content_size, vendor = fields[-3:]
-        if mark != _VARIABLE_START:
+        name_size, content_size, _vendor = fields[-3:]
+        if mark != VARIABLE_START:
             return
+        end = offset + layout.size
         if state == _UNWRITTEN or _UNSET in (attributes, name_size,
                                              content_size):
-            # Its header was not written to the end; edk2 goes on behind it.
-            offset = _aligned(offset + layout.size)
+            fields = None
+        else:
+            end += name_size + content_size
+            if end > len(store):
+                raise _invalid('a variable reaches beyond the store')
+        yield offset, aligned(end), fields
+        offset = aligned(end)
+
+
+def entries(flash: bytes, volume: FirmwareVolume) -> Iterator[Entry]:
+    """Yield the variables that count, in the order of the store.
+
+    :raises VariableStoreInvalid: one reaches beyond the store.
+    """
+    store = flash[volume.store_start:][:volume.store_size]
+    layout = volume.layout
+    for offset, end, fields in _walk(store, layout):
+        if fields is None or fields[1] not in (ADDED, _LEAVING):
             continue
+        name_size, content_size, vendor = fields[-3:]
         name_at = offset + layout.size
         content_at = name_at + name_size
-        end = content_at + content_size
-        if end > len(store):
-            raise _invalid('a variable reaches beyond the store')
-        if state in (_ADDED, _LEAVING):
-            key = VariableKey(uuid.UUID(bytes_le=vendor),
-                              _name(store[name_at:content_at]))
-            written = _timestamp(fields[4]) if authenticated else None
-            yield state, Variable(key, attributes, store[content_at:end],
-                                  written)
-        offset = _aligned(end)
+        key = VariableKey(uuid.UUID(bytes_le=vendor),
+                          _name(store[name_at:content_at]))
+        written = timestamp(fields[4]) if volume.authenticated else None
+        content = bytes(store[content_at:content_at + content_size])
+        yield Entry(offset, end, fields[1],
+                    Variable(key, fields[2], content, written))
 
 
-def _aligned(offset: int) -> int:
+def aligned(offset: int) -> int:
     return -(-offset // _ALIGNMENT) * _ALIGNMENT
 
 
@@ -276,9 +331,10 @@ def _name(raw: bytes) -> str:
     return raw[:-2].decode('utf-16-le', errors='surrogatepass')
 
 
-def _timestamp(raw: bytes) -> datetime.datetime | None:
+def timestamp(raw: bytes) -> datetime.datetime | None:
+    """Read an EFI_TIME; None for one that no clock shows."""
     year, month, day, hour, minute, second, nanosecond, _zone, _daylight = (
-        _TIME.unpack(raw))
+        TIME.unpack(raw))
     try:
         return datetime.datetime(year, month, day, hour, minute, second,
                                  nanosecond // 1000, datetime.timezone.utc)

@@ -83,6 +83,8 @@ class Volume:
     metadata: Mapping[str, str]
     hosts: Mapping[str, str]
     changed_at: datetime.datetime | None = None
+    volume_type: str | None = None
+    migration_status: str | None = None
 
     @property
     def instance(self) -> str:
@@ -116,7 +118,7 @@ class Patience:
 
 
 @contextlib.contextmanager
-def _translated(action: str) -> Iterator[None]:
+def translated(action: str) -> Iterator[None]:
     """Turn errors of Cinder's client into ours.
 
     :param action: what was tried, as in "could not be reached to <action>".
@@ -168,7 +170,8 @@ class StoreVolumes:
         self._context = context_factory
         self._api = cinder.API()
 
-    def _client(self) -> ty.Any:
+    def client(self) -> ty.Any:
+        """Return Cinder's client with the credentials of [cinder]."""
         return cinder.cinderclient(self._context(), '3.44',
                                    skip_version_check=True)
 
@@ -188,8 +191,8 @@ class StoreVolumes:
 
     def find_all(self, owner: Owner) -> list[Volume]:
         """Return every volume that claims to be an instance's store."""
-        with _translated('look for the volume'):
-            listed = self._client().volumes.list(
+        with translated('look for the volume'):
+            listed = self.client().volumes.list(
                 detailed=True, search_opts={'name': owner.volume_name})
         return [_volume(each) for each in listed
                 if each.name == owner.volume_name and
@@ -201,8 +204,8 @@ class StoreVolumes:
 
         A call for each thousand volumes of the project.
         """
-        with _translated('list the volumes'):
-            listed = self._client().volumes.list(detailed=True)
+        with translated('list the volumes'):
+            listed = self.client().volumes.list(detailed=True)
         return [_volume(each) for each in listed
                 if INSTANCE_KEY in each.metadata and
                 each.name == NAME_PREFIX + each.metadata[INSTANCE_KEY]]
@@ -213,7 +216,7 @@ class StoreVolumes:
         :returns: its id.
         :raises StoreQuotaExceeded, StoreUnreachable, StoreRefused:
         """
-        with _translated('make the volume'):
+        with translated('make the volume'):
             created = self._api.create(
                 self._context(), VOLUME_GIB, owner.volume_name,
                 f'UEFI variables of server {owner.uuid}',
@@ -249,14 +252,14 @@ class StoreVolumes:
                     seconds=self._patience.limit)
 
     def _get(self, volume_id: str) -> Volume:
-        with _translated('look at the volume'):
-            return _volume(self._client().volumes.get(volume_id))
+        with translated('look at the volume'):
+            return _volume(self.client().volumes.get(volume_id))
 
     def get(self, volume_id: str) -> Volume | None:
         """Return a store's volume, None if there is none of that id."""
-        with _translated('look at the volume'):
+        with translated('look at the volume'):
             try:
-                found = self._client().volumes.get(volume_id)
+                found = self.client().volumes.get(volume_id)
             except cinder_errors.NotFound:
                 return None
         return _volume(found)
@@ -266,14 +269,26 @@ class StoreVolumes:
         if all(volume.metadata.get(key) == value
                for key, value in facts.items()):
             return
-        with _translated('note the firmware on the volume'):
-            self._client().volumes.set_metadata(volume.id, dict(facts))
+        self.note_anew(volume, facts)
+
+    def note_anew(self, volume: Volume, facts: Mapping[str, str]) -> None:
+        """Put facts into a volume's metadata, whatever was seen there."""
+        with translated('note the firmware on the volume'):
+            self.client().volumes.set_metadata(volume.id, dict(facts))
+
+    def retype(self, volume: Volume, volume_type: str) -> None:
+        """Ask Cinder to move a volume that is not attached to another type.
+
+        Returns at once; the volume is ``retyping`` until it is there.
+        """
+        with translated('move the volume to another type'):
+            self.client().volumes.retype(volume.id, volume_type, 'on-demand')
 
     def own_attachment(self, volume: Volume) -> Attachment | None:
         """Return this host's completed attachment with fresh connection."""
         for attachment_id, host in volume.hosts.items():
             if host == self._host:
-                with _translated('look at the attachment'):
+                with translated('look at the attachment'):
                     found = self._api.attachment_get(self._context(),
                                                      attachment_id)
                 return Attachment(
@@ -299,7 +314,7 @@ class StoreVolumes:
         if volume.status != 'available':
             self.drop_incomplete(volume)
         try:
-            with _translated('attach the volume'):
+            with translated('attach the volume'):
                 made = self._api.attachment_create(
                     self._context(), volume.id, owner.attachment_uuid,
                     connector=dict(connector), mountpoint=MOUNTPOINT)
@@ -315,13 +330,13 @@ class StoreVolumes:
 
     def complete(self, attachment: Attachment) -> Attachment:
         """Tell Cinder that this host uses the volume."""
-        with _translated('complete the attachment'):
+        with translated('complete the attachment'):
             self._api.attachment_complete(self._context(), attachment.id)
         return dataclasses.replace(attachment, completed=True)
 
     def detach(self, attachment_id: str) -> None:
         """Delete an attachment; one that is gone already is no error."""
-        with _translated('detach the volume'):
+        with translated('detach the volume'):
             self._api.attachment_delete(self._context(), attachment_id)
 
     def detach_elsewhere(self, volume: Volume) -> None:
@@ -350,7 +365,7 @@ class StoreVolumes:
                 self.detach(attachment_id)
 
     def _attachment_ids(self, volume_id: str) -> list[str]:
-        with _translated('list the attachments'):
+        with translated('list the attachments'):
             return [each['id'] for each in self._api.attachment_get_all(
                 self._context(), volume_id=volume_id)]
 
@@ -366,9 +381,9 @@ class StoreVolumes:
                 volume = self.wait_usable(volume.id)
         for attachment_id in self._attachment_ids(volume.id):
             self.detach(attachment_id)
-        with _translated('delete the volume'):
+        with translated('delete the volume'):
             with contextlib.suppress(cinder_errors.NotFound):
-                self._client().volumes.delete(volume.id, cascade=True)
+                self.client().volumes.delete(volume.id, cascade=True)
         LOG.info('Volume %s with UEFI variables was deleted.', volume.id)
 
 
@@ -378,7 +393,9 @@ def _volume(found: ty.Any) -> Volume:
         id=found.id, status=found.status, metadata=dict(found.metadata),
         changed_at=timeutils.normalize_time(timeutils.parse_isotime(changed)),
         hosts={each['attachment_id']: each.get('host_name')
-               for each in found.attachments})
+               for each in found.attachments},
+        volume_type=found.volume_type,
+        migration_status=getattr(found, 'migration_status', None))
 
 
 def _with_serial(connection_info: dict[str, ty.Any],

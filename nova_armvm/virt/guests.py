@@ -299,6 +299,7 @@ class Guests:
             work.wait()
         try:
             work.result()
+            self._stores.started(store)
         except exception.StoreError as error:
             LOG.warning('The volume with the UEFI variables could not be '
                         'given its metadata; the next start will: %s', error,

@@ -17,6 +17,7 @@ import zlib
 import atheris
 
 with atheris.instrument_imports(include=['nova_armvm', 'pefile']):
+    from nova_armvm import crc32c
     from nova_armvm import exception
     from nova_armvm.image import check
     from nova_armvm.image import container
@@ -85,7 +86,7 @@ _VHDX_PLACES = (65536, 192 * 1024, 2 * disks.MIB, 2 * disks.MIB + 65536)
 def _vhdx(content: bytes) -> None:
     header = bytearray(content[:4096].ljust(4096, b'\0'))
     header[4:8] = bytes(4)
-    header[4:8] = struct.pack('<I', vhdx.crc32c(header))
+    header[4:8] = struct.pack('<I', crc32c.crc32c(header))
     _read(_Scattered(bytes(header) + content[4096:], *_VHDX_PLACES),
           vhdx.open_disk)
 

@@ -6,6 +6,7 @@ import subprocess
 import hypothesis
 from hypothesis import strategies
 
+from nova_armvm import crc32c
 from nova_armvm import exception
 from nova_armvm.image import container
 from nova_armvm.image import vhdx
@@ -168,11 +169,8 @@ class VhdxTest(FormatTestCase):
         header[4:8] = bytes(4)
         header[48:64] = log.get('log', bytes(16))
         header[8:16] = log.get('number', bytes(header[8:16]))
-        header[4:8] = struct.pack('<I', vhdx.crc32c(header))
+        header[4:8] = struct.pack('<I', crc32c.crc32c(header))
         return place, bytes(header)
-
-    def test_checksum_is_the_one_of_its_standard(self):
-        self.assertEqual(0xe3069283, vhdx.crc32c(b'123456789'))
 
     def test_file_that_was_not_closed(self):
         path = self.changed('vhdx', *(self.header(place, log=b'x' * 16)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of a server's store while it is off.
+
+In this order: the server is locked, so that its tenant cannot start it; the
+content is kept in a snapshot; the volume is marked; the blocks that differ
+are written; the mark goes; the server is unlocked. A process that dies
+leaves a lock with its reason, a snapshot, and perhaps the mark, with which no
+host starts the server. Repeating the command ends it, and "undo" takes it
+back.
+"""
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+
+from nova_armvm.cmd import held_server
+from nova_armvm.cmd import store_access
+from nova_armvm import exception
+from nova_armvm.nvram import offline
+from nova_armvm.nvram import previous
+from nova_armvm.nvram import store
+from nova_armvm.nvram import varstore
+from nova_armvm.nvram import volume
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """A store as it is.
+
+    :ivar flash: the part with the variables, or all of it.
+    """
+
+    server: held_server.Server
+    volume: volume.Volume
+    flash: bytes
+
+    @property
+    def variables(self) -> varstore.VariableStore:
+        """Return the variables.
+
+        :raises VariableStoreInvalid: they cannot be understood.
+        """
+        return varstore.parse(self.flash)
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What a change has done.
+
+    :ivar written: bytes on the volume; 0 when it was as wanted already.
+    :ivar snapshot: id of the snapshot with the previous content.
+    """
+
+    server: held_server.Server
+    written: int
+    snapshot: str | None = None
+
+
+class StoreEditor:
+    """Reads and changes the stores of servers."""
+
+    def __init__(self, servers: held_server.Servers,
+                 stores: store_access.StoreAccess,
+                 volumes: volume.StoreVolumes,
+                 kept: previous.PreviousContents) -> None:
+        self._servers = servers
+        self._stores = stores
+        self._volumes = volumes
+        self._kept = kept
+
+    def look(self, wanted: str, whole: bool = False,
+             running: bool = False) -> Look:
+        """Read a store.
+
+        :param wanted: uuid or name of the server.
+        :param whole: all of the flash, not only the variables.
+        :param running: also that of a server that runs on this host.
+        :raises ArmVMError: it cannot be read.
+        """
+        server = self._servers.find(wanted)
+        if not running:
+            held_server.check_off(server)
+        found = self._stores.find(server)
+        with self._stores.opened(server, found) as opened:
+            return Look(server, found, offline.read(opened, whole))
+
+    def change(self, wanted: str, edit: Callable[[bytes], bytes],
+               whole: bool = False) -> Change:
+        """Replace what a store holds.
+
+        :param edit: makes the new flash from the present one; what it
+            raises leaves everything as it was.
+        :param whole: it is given all of the flash.
+        :raises ServerNotOff: the server runs.
+        :raises ArmVMError: it could not be done.
+        """
+        with self._held(wanted) as (server, found):
+            with self._stores.opened(server, found) as opened:
+                present = offline.read(opened, whole)
+                flash = edit(present)
+                if flash == present:
+                    self._no_longer_changing(found)
+                    return Change(server, 0)
+                snapshot = self._kept.keep(found)
+                with self._kept.changing(found):
+                    written = offline.write(opened, present, flash)
+            return Change(server, written, snapshot)
+
+    @contextlib.contextmanager
+    def _held(self, wanted: str) -> Iterator[
+            tuple[held_server.Server, volume.Volume]]:
+        with self._servers.held_off(self._servers.find(wanted)) as server:
+            yield server, self._stores.find(server)
+
+    def _no_longer_changing(self, found: volume.Volume) -> None:
+        """Take the mark away that a change left which is now complete."""
+        if found.metadata.get(previous.CHANGING_KEY) == str(True):
+            self._volumes.note_anew(found,
+                                    {previous.CHANGING_KEY: str(False)})
+
+    def undo(self, wanted: str) -> Change:
+        """Bring back what a store held before the last start's changes.
+
+        :raises StoreNothingKept: there was none.
+        :raises ArmVMError: it could not be done.
+        """
+        with self._held(wanted) as (server, found):
+            with self._kept.volume_from(found) as copy:
+                with self._stores.attached_copy(server, copy) as opened:
+                    flash = offline.read(opened, whole=True)
+            with self._stores.opened(server, found) as opened:
+                present = offline.read(opened, whole=True)
+                with self._kept.changing(found):
+                    written = offline.write(opened, present, flash)
+            self._volumes.note_anew(found, {store.RESET_KEY: str(False)})
+            self._kept.drop(found)
+            return Change(server, written)
+
+    def reset(self, wanted: str) -> Change:
+        """Have the next start begin with the firmware's template again.
+
+        :raises ArmVMError: it could not be done.
+        """
+        with self._held(wanted) as (server, found):
+            snapshot = self._kept.keep(found)
+            self._volumes.note_anew(found, {
+                store.RESET_KEY: str(True),
+                # What was half written is of no interest any more.
+                previous.CHANGING_KEY: str(False)})
+            return Change(server, 0, snapshot)
+
+
+def flash_of_size(content: bytes, wanted: int) -> bytes:
+    """Return a raw flash if it has the size that a server's firmware needs.
+
+    :raises FlashMismatch: it has not.
+    :raises VariableStoreInvalid: it holds no variables.
+    """
+    if len(content) != wanted:
+        raise exception.FlashMismatch(found=len(content), wanted=wanted)
+    varstore.parse(content)
+    return content

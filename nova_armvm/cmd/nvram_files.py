@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that commands read variables from and write them to."""
+from collections.abc import Iterator
+import contextlib
+import os
+import typing as ty
+
+from nova_armvm import exception
+from nova_armvm.nvram import seed
+
+
+@contextlib.contextmanager
+def new_file(path: str) -> Iterator[ty.IO[bytes]]:
+    """Open a file for writing that did not exist; 0600, it may hold keys.
+
+    :raises FileUnusable: it exists, or cannot be made.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise exception.FileUnusable(
+            path=path, reason=os.strerror(error.errno)) from error
+    with os.fdopen(handle, 'wb') as stream:
+        yield stream
+
+
+def content_of(path: str) -> bytes:
+    """Read a file that is at most as large as a flash.
+
+    :raises FileUnusable: it cannot be read, or is larger.
+    """
+    try:
+        with open(path, 'rb') as stream:
+            content = stream.read(seed.FLASH_MAX_BYTES + 1)
+    except OSError as error:
+        raise exception.FileUnusable(
+            path=path, reason=os.strerror(error.errno)) from error
+    if len(content) > seed.FLASH_MAX_BYTES:
+        raise exception.FileUnusable(path=path,
+                                     reason='it is larger than any flash')
+    return content
+
+
+def write_sparse(stream: ty.IO[bytes], content: bytes) -> None:
+    """Write a flash, most of which is zeros."""
+    step = seed.CLUSTER_SIZE
+    for place in range(0, len(content), step):
+        block = content[place:place + step]
+        if any(block):
+            stream.seek(place)
+            stream.write(block)
+    stream.truncate(len(content))

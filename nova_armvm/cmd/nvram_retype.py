@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``armvm-manage nvram migrate-type``: a store goes to another volume type.
+
+Cinder moves it (retype): the volume keeps its id, name and metadata, and
+Cinder cleans up after a move that fails. It moves only what is not attached,
+so for that time no attachment protects the volume. A process that dies
+leaves a volume that the server's next start attaches again.
+"""
+from collections.abc import Callable
+import os
+import time
+
+from oslo_config import cfg
+
+from nova_armvm.cmd import held_server
+from nova_armvm.cmd import store_access
+from nova_armvm import exception
+from nova_armvm.nvram import hosting
+from nova_armvm.nvram import previous
+from nova_armvm.nvram import record
+from nova_armvm.nvram import volume as cinder_volume
+
+_POLL_SECONDS = 1
+
+
+class Retyper:
+    """Moves stores, on the host where their servers are."""
+
+    def __init__(self, host: str, servers: held_server.Servers,
+                 volumes: cinder_volume.StoreVolumes,
+                 hosted: hosting.HostedStores, limit: float,
+                 say: Callable[[str], None]) -> None:
+        """Prepare.
+
+        :param host: name of this host.
+        :param limit: seconds that Cinder may take.
+        :param say: told how far it is.
+        """
+        self._host = host
+        self._servers = servers
+        self._volumes = volumes
+        self._hosted = hosted
+        self._limit = limit
+        self._say = say
+
+    def retype(self, wanted: str, volume_type: str) -> str:
+        """Move the store of a server to another type; return its volume's id.
+
+        :raises ServerNotOff: it runs.
+        :raises ServerElsewhere: it is on another host, or on none.
+        :raises StoreSnapshotInTheWay: an earlier change is not settled.
+        :raises StoreRetypeFailed: Cinder could not; the store is where it
+            was.
+        """
+        server = self._servers.find(wanted)
+        if server.host != self._host:
+            raise exception.ServerElsewhere(server=server.uuid,
+                                            host=server.host or 'none')
+        with self._servers.held_off(server) as server:
+            owner = store_access.owner_of(server)
+            found = self._volumes.find(owner)
+            if found is None:
+                raise exception.ServerWithoutStore(server=server.uuid)
+            if previous.snapshot_of(found):
+                raise exception.StoreSnapshotInTheWay(server=server.uuid)
+            if found.volume_type == volume_type:
+                self._say(f'it is of type {volume_type} already')
+                return found.id
+            self._hosted.let_go(owner)
+            try:
+                self._move(found, volume_type)
+            finally:
+                # What protects it from being deleted, whatever came of it.
+                self._hosted.provide(owner, may_create=False)
+            return found.id
+
+    def _move(self, found: cinder_volume.Volume, volume_type: str) -> None:
+        self._say(f'Cinder moves volume {found.id} to {volume_type} ...')
+        self._volumes.retype(found, volume_type)
+        deadline, last = time.monotonic() + self._limit, None
+        while True:
+            seen = self._volumes.get(found.id)
+            if seen is None:
+                raise exception.StoreRetypeFailed(
+                    volume_id=found.id, status='gone', type=volume_type)
+            if seen.status == 'available' and (
+                    seen.migration_status in (None, 'success', 'error')):
+                if seen.volume_type == volume_type:
+                    return
+                raise exception.StoreRetypeFailed(
+                    volume_id=found.id, type=volume_type,
+                    status=f'{seen.status}, still {seen.volume_type}')
+            if seen.status != last:
+                self._say(f'... {seen.status}')
+                last = seen.status
+            if time.monotonic() >= deadline:
+                raise exception.StoreRetypeFailed(
+                    volume_id=found.id, status=seen.status,
+                    type=volume_type)
+            time.sleep(_POLL_SECONDS)
+
+
+def hosted_stores(conf: cfg.ConfigOpts,
+                  volumes: cinder_volume.StoreVolumes,
+                  host_side: hosting.HostSide) -> hosting.HostedStores:
+    """Return the stores of this host, with nova-compute's own records.
+
+    :param conf: nova.conf of this host.
+    """
+    directory = os.path.join(conf.state_path, 'armvm', 'stores')
+    return hosting.HostedStores(volumes, host_side,
+                                record.HostRecords(directory))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words on the command line that stand for parts of a variable."""
+import argparse
+import uuid
+
+from nova_armvm.nvram import boot_options
+
+#: Vendors that one need not know by heart.
+VENDORS = {
+    'global': boot_options.GLOBAL,
+    'security': uuid.UUID('d719b2cb-3d3a-4596-a3bc-dad00e67656f'),
+    'loader': uuid.UUID('4a67b082-0a4c-41cf-b6c7-440b29bb8c4f'),
+}
+
+
+"""Read a vendor: a GUID, or one of VENDORS.
+
+    :raises argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return VENDORS.get(name) or uuid.UUID(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f'{name!r} is neither a GUID nor one of '
+            f'{", ".join(VENDORS)}') from error
+
+
+def boot_number(word: str) -> int:
+    """Read the #### of a Boot#### variable, hexadecimal.
+
+    :raises argparse.ArgumentTypeError: it is none.
+    """
+    digits = word.removeprefix('Boot')
+    try:
+        number = int(digits, 16)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 0xffff or len(digits) > 4:
+        raise argparse.ArgumentTypeError(
+            f'{word!r} is no boot option; give its four hexadecimal digits, '
+            'as in 0003')
+    return number
+
+
+def boot_numbers(words: str) -> list[int]:
+    """Read boot options with commas between them; see boot_number()."""
+    return [boot_number(word) for word in words.split(',')]
+
+
+def hexadecimal(word: str) -> bytes:
+    """Read bytes.
+
+    :raises argparse.ArgumentTypeError: they are none.
+    """
+    try:
+        return bytes.fromhex(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f'{word!r} is not hexadecimal') from error
+
+
+def attributes(word: str) -> int:
+    """Read attributes as a number, hexadecimal with 0x.
+
+    :raises argparse.ArgumentTypeError: they are none.
+    """
+    try:
+        return int(word, 0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f'{word!r} is no number') from error
