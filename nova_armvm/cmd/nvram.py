@@ -346,17 +346,19 @@ def _add_variables(actions: argparse._SubParsersAction) -> None:
     content.add_argument('--hex', type=nvram_words.hexadecimal, metavar='HEX',
                          help='its content')
     content.add_argument('--file', metavar='FILE', help='with its content')
-    change.add_argument('--attributes', type=nvram_words.attributes, metavar='NUMBER',
-                        help='default: those that it has, or 0x7')
+    change.add_argument('--attributes', type=nvram_words.attributes,
+                        metavar='NUMBER', help='default: those that it has, or 0x7')
     unset = _action(actions, 'unset', 'remove a variable of a server that is '
                     'off', _unset, changes=True)
     _with_variable(unset)
     following = _action(actions, 'set-boot-next', 'choose the boot option of '
                         'the next start alone', _boot_next, changes=True)
-    following.add_argument('option', type=nvram_words.boot_number, metavar='NNNN')
+    following.add_argument('option', type=nvram_words.boot_number,
+                           metavar='NNNN')
     order = _action(actions, 'set-boot-order', 'choose the order of the boot '
                     'options', _boot_order, changes=True)
-    order.add_argument('options', type=nvram_words.boot_numbers, metavar='NNNN,...')
+    order.add_argument('options', type=nvram_words.boot_numbers,
+                       metavar='NNNN,...')
 
 
 def _add_whole(actions: argparse._SubParsersAction) -> None:

@@ -13,7 +13,8 @@ VENDORS = {
 }
 
 
-"""Read a vendor: a GUID, or one of VENDORS.
+def vendor(name: str) -> uuid.UUID:
+    """Read a vendor: a GUID, or one of VENDORS.
 
     :raises argparse.ArgumentTypeError: it is none.
     """
