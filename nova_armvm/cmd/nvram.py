@@ -347,7 +347,8 @@ def _add_variables(actions: argparse._SubParsersAction) -> None:
                          help='its content')
     content.add_argument('--file', metavar='FILE', help='with its content')
     change.add_argument('--attributes', type=nvram_words.attributes,
-                        metavar='NUMBER', help='default: those that it has, or 0x7')
+                        metavar='NUMBER',
+                        help='default: those that it has, or 0x7')
     unset = _action(actions, 'unset', 'remove a variable of a server that is '
                     'off', _unset, changes=True)
     _with_variable(unset)

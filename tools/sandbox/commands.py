@@ -1,11 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operators' commands, as an operator calls them."""
+import dataclasses
 import json
 import subprocess
 
 from tools.sandbox import config
+from tools.sandbox import hosts
 from tools.sandbox import infrastructure
 from tools.sandbox import process
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    complaint: str
+
+
+def manage(host: hosts.ComputeHost, *words: str) -> Done:
+    """Run ``armvm-manage`` on a compute host."""
+    done = subprocess.run(
+        host.inside(config.BIN / 'armvm-manage', '--config-file',
+                    host.host.directory / 'nova.conf', *words),
+        capture_output=True, text=True, timeout=300,
+        env=infrastructure.path_environment())
+    return Done(done.returncode, done.stdout, done.stderr.strip())
 
 
 def audit(*options: str) -> tuple[int, list[dict]]:

@@ -14,6 +14,7 @@ from tools.sandbox import config
 from tools.sandbox import conformance
 from tools.sandbox.guest import image
 from tools.sandbox import moves
+from tools.sandbox import operators
 from tools.sandbox import process
 from tools.sandbox import progress
 from tools.sandbox import stories
@@ -22,7 +23,9 @@ from tools.sandbox import take_over
 
 #: The matrix of machines, beside what moves.py has.
 _HARDWARE = 'hardware'
-_OPERATIONS = (_HARDWARE, *moves.OPERATIONS)
+#: What an operator does with armvm-manage.
+_COMMANDS = 'commands'
+_OPERATIONS = (_HARDWARE, _COMMANDS, *moves.OPERATIONS)
 
 AIM_SECONDS = 900
 
@@ -45,7 +48,8 @@ def _run_stories(table: tables.Table, only: tuple[str, ...]) -> None:
                    (_on_stock_host, table, cloud.Tenant(), operator)):
         # Not beside the others: they restart nova-compute, which takes a
         # build that comes in meanwhile for one that is stuck.
-        _together(table, (conformance.run, table, cloud.Tenant()))
+        _together(table, (conformance.run, table, cloud.Tenant()),
+                  (operators.run, table, cloud.Tenant(), operator))
         _together(table, (benchmark.run, table, tenant))
         _together(table, (moves.run, table, operator, moves.OPERATIONS))
 
@@ -53,9 +57,11 @@ def _run_stories(table: tables.Table, only: tuple[str, ...]) -> None:
 def _some(table: tables.Table, operator: admin.Operator,
           names: tuple[str, ...]) -> None:
     """Run what was named on the command line."""
-    others = tuple(name for name in names if name != _HARDWARE)
-    if others != names:
+    others = tuple(name for name in names if name in moves.OPERATIONS)
+    if _HARDWARE in names:
         _together(table, (conformance.run, table, cloud.Tenant()))
+    if _COMMANDS in names:
+        _together(table, (operators.run, table, cloud.Tenant(), operator))
     if others:
         _together(table, (moves.run, table, operator, others))
 
