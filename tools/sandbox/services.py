@@ -109,10 +109,16 @@ def _api(name: str) -> process.Daemon:
 
 def _worker(name: str) -> process.Daemon:
     program, service = _WORKERS[name]
-    return process.Daemon(
-        name, (config.BIN / 'python', config.BIN / program, '--config-file',
-               config.ETC / service / f'{service}.conf'),
-        _environment(service), (config.ETC / service,))
+    command = (config.BIN / 'python', config.BIN / program, '--config-file',
+               config.ETC / service / f'{service}.conf')
+    if name == 'cinder-volume':
+        # To move a volume to another back end it opens volumes by os-brick,
+        # which looks for keys of Ceph there and nowhere else.
+        command = ('/usr/bin/unshare', '--mount', '--propagation', 'private',
+                   '/bin/sh', '-c', 'mount --bind "$0" /etc/ceph && exec "$@"',
+                   config.CEPH_ETC, *command)
+    return process.Daemon(name, command, _environment(service),
+                          (config.ETC / service,))
 
 
 def _answers(name: str) -> Callable[[], bool]:
