@@ -67,6 +67,12 @@ def finish(flash: bytes, write: PendingWrite) -> bytes:
                      flash[write.target + write.length:]))
 
 
+def working_area(geometry: Geometry) -> range:
+    """Return where the notes are, which edk2 makes anew when they are gone."""
+    start = _aligned(geometry.variables_end, geometry.block_size)
+    return range(start, start + geometry.block_size)
+
+
 def pending_write(flash: bytes, geometry: Geometry) -> PendingWrite | None:
     """Return the write that edk2 would finish at its next start.
 

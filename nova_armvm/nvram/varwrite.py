@@ -47,6 +47,10 @@ def edited(flash: bytes, changes: Changes) -> bytes:
         flash = formatted(len(flash))
     whole = bytearray(varstore.settled(flash))
     volume = varstore.volume_of(whole)
+    if varstore.parse(whole).write_pending:
+        # The firmware would copy the old variables over the new ones.
+        working = ftw.working_area(volume.geometry)
+        whole[working.start:working.stop] = _ERASED * len(working)
     for key, variable in changes.items():
         _change(whole, volume, key, variable)
     return bytes(whole)
