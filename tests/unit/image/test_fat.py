@@ -7,6 +7,7 @@ from tests.unit.image import disks
 
 CONTENT = bytes(range(256)) * 20
 PATH = ('EFI', 'BOOT', 'BOOTAA64.EFI')
+_FILLER = disks.short_entry(b'FILLER     ', 0x20, 0, 0)
 
 
 def opened(content: bytes, start: int = 0):
@@ -161,8 +162,20 @@ class BrokenTest(unittest.TestCase):
                 system.table[3] = target
                 self.assertIn('leads nowhere', self.broken(system.build()))
 
+    def test_full_directory_ends_with_its_chain(self):
+        system = disks.Fat(32)
+        system.put_root(_FILLER * 16)
+        disk, opened_system = opened(system.build())
+        self.assertIsNone(fat.find(disk, opened_system, *PATH))
+
+    def test_directory_that_is_too_large_is_given_up(self):
+        system = disks.Fat(32, per_cluster=2)
+        system.put_root(_FILLER * 32)
+        system.table[system.root] = system.store(_FILLER * 65536)
+        self.assertIn('too large', self.broken(system.build()))
+
     def test_directory_without_an_end_is_given_up(self):
         system = disks.Fat(32)
-        system.put_root(disks.short_entry(b'FILLER     ', 0x20, 0, 0) * 16)
+        system.put_root(_FILLER * 16)
         system.table[system.root] = system.root
         self.broken(system.build())

@@ -2,6 +2,7 @@
 """VDI, VHD, VHDX and VMDK, and CDs; qcow2 is in test_container."""
 import struct
 import subprocess
+import uuid
 
 import hypothesis
 from hypothesis import strategies
@@ -10,6 +11,7 @@ from nova_armvm import crc32c
 from nova_armvm import exception
 from nova_armvm.image import container
 from nova_armvm.image import vhdx
+from nova_armvm.image import vmdk
 from tests.unit.image import disks
 from tests.unit.image import test_container
 
@@ -161,6 +163,65 @@ class VhdTest(FormatTestCase):
 
 class VhdxTest(FormatTestCase):
 
+    def made(self) -> bytearray:
+        """Return a file, for the reader that trusts no check before it."""
+        with open(self.convert(to='vhdx'), 'rb') as stream:
+            return bytearray(stream.read())
+
+    def failure(self, content: bytes) -> str:
+        with self.assertRaises(exception.ImageError) as caught:
+            vhdx.open_disk(disks.MemoryDisk(content)).read_at(0, 512)
+        return str(caught.exception)
+
+    def test_version_that_is_unknown(self):
+        content = self.made()
+        for place in (65536, 131072):
+            header = content[place:place + 4096]
+            header[66:68] = b'\2\0'
+            header[4:8] = bytes(4)
+            header[4:8] = struct.pack('<I', crc32c.crc32c(header))
+            content[place:place + 4096] = header
+        self.assertIn('unknown version', self.failure(content))
+
+    def test_file_without_a_table_of_regions(self):
+        content = self.made()
+        content[192 * 1024] = content[256 * 1024] = 0
+        self.assertIn('no table of regions', self.failure(content))
+
+    def test_region_that_is_unknown(self):
+        content, second = self.made(), 192 * 1024 + 16 + 32
+        content[second:second + 16] = b'?' * 16
+        content[second + 28] = 1
+        self.assertIn('region that is unknown', self.failure(content))
+        content[second + 28] = 0
+        self.assertIn('region is missing', self.failure(content))
+
+    def test_metadata_that_cannot_be(self):
+        content, place = self.made(), self.vhdx_metadata()
+        for offset, changed, told in ((0, b'x', 'metadata is missing'),
+                                      (65536, b'\1', 'block size'),
+                                      (65536 + 4, b'\2', 'parent')):
+            with self.subTest(told):
+                broken = bytearray(content)
+                broken[place + offset:place + offset + 1] = changed
+                self.assertIn(told, self.failure(broken))
+
+    def test_sectors_of_another_size(self):
+        content, place = self.made(), self.vhdx_metadata()
+        for number in range(5):
+            entry = place + 32 + 32 * number
+            if uuid.UUID(bytes_le=bytes(content[entry:entry + 16])) == (
+                    vhdx._SECTOR_SIZE):
+                item, = struct.unpack_from('<I', content, entry + 16)
+                content[place + item:place + item + 4] = b'\0\4\0\0'
+        self.assertIn('size is impossible', self.failure(content))
+
+    def test_block_of_which_a_parent_has_the_rest(self):
+        content = self.made()
+        table, = struct.unpack_from('<Q', content, 192 * 1024 + 16 + 16)
+        content[table] |= 7
+        self.assertIn('partly', self.failure(content))
+
     def header(self, place: int, **log: bytes) -> tuple[int, bytes]:
         """Return a header with another log and a right checksum."""
         with open(self.convert(to='vhdx'), 'rb') as stream:
@@ -213,6 +274,36 @@ class VhdxTest(FormatTestCase):
 
 class VmdkTest(FormatTestCase):
 
+    def failure(self, place: int, changed: bytes) -> str:
+        """Change a file; what the reader says that trusts no check."""
+        with open(self.convert(to='vmdk'), 'rb') as stream:
+            content = bytearray(stream.read())
+        content[place:place + len(changed)] = changed
+        with self.assertRaises(exception.ImageError) as caught:
+            vmdk.open_disk(disks.MemoryDisk(content)).read_at(
+                len(self.content) - 4096, 512)
+        return str(caught.exception)
+
+    def test_header_that_is_another(self):
+        for place, changed, told in ((0, b'XXXX', 'version'),
+                                     (4, b'\7', 'version'),
+                                     (36, b'\xff' * 4, 'too long')):
+            with self.subTest(place):
+                self.assertIn(told, self.failure(place, changed))
+
+    def test_parent(self):
+        with open(self.convert(to='vmdk'), 'rb') as stream:
+            place = stream.read().index(b'parentCID=ffffffff')
+        self.assertIn('a parent', self.failure(place, b'parentCID=12345678'))
+
+    def test_grain_that_is_nowhere(self):
+        with open(self.convert(to='vmdk'), 'rb') as stream:
+            content = stream.read()
+        directory, = struct.unpack_from('<Q', content, 56)
+        table, = struct.unpack_from('<I', content, directory * 512)
+        self.assertIn('behind its end', self.failure(
+            table * 512, struct.pack('<I', 2 ** 30) * 512))
+
     def test_headers_that_cannot_be(self):
         for place, content in ((12, b'\xff' * 7), (20, bytes(8)),
                                (20, b'\3'), (44, bytes(4)),
@@ -229,6 +320,18 @@ class VmdkTest(FormatTestCase):
                 stream.seek(77, 1)
                 stream.write(b'\2')
         self.assertIn('unknown compression', self.unsupported(path))
+
+    def test_footer_counts_where_the_header_says_so(self):
+        path = self.convert('-o', 'subformat=streamOptimized', to='vmdk')
+        with open(path, 'r+b') as stream:
+            header = stream.read(512)
+            stream.seek(0, 2)
+            # A marker of one sector that tells of a footer, and of the end.
+            stream.write(struct.pack('<QII496x', 1, 0, 3) + header +
+                         bytes(512))
+            stream.seek(56)
+            stream.write(b'\xff' * 8)
+        self.assertEqual(self.content, self.read_all(path))
 
     def test_grains_that_are_broken(self):
         path = self.changed('vmdk', options=('-o',

@@ -19,6 +19,14 @@ class FileSourceTest(unittest.TestCase):
                 self.assertEqual(b'345', opened.read_at(3, 3))
                 self.assertEqual(b'89', opened.read_at(8, 10))
 
+    def test_file_that_cannot_be_read_is_told(self):
+        with tempfile.NamedTemporaryFile() as stream:
+            opened = source.FileSource(stream.name)
+            opened.close()
+            with self.assertRaises(exception.ImageUnsupported) as caught:
+                opened.read_at(0, 1)
+            self.assertIn('Bad file descriptor', str(caught.exception))
+
     def test_what_is_no_plain_file_is_refused(self):
         with tempfile.TemporaryDirectory() as directory:
             pipe = os.path.join(directory, 'pipe')
