@@ -13,6 +13,9 @@ from tools.sandbox import ready
 from tools.sandbox import resources
 
 _LIMIT = 180
+_OUR_TRAITS = 'CUSTOM_ARMVM'
+#: Placement's first version that knows traits.
+_TRAITS = '1.6'
 #: MiB/s of a live migration in which there is time to do something, and of
 #: any other.
 _SLOW_MIB, _FAST_MIB = '4', '10000'
@@ -40,6 +43,20 @@ class Operator:
         return [attachment for attachment in
                 self.cloud.block_storage.attachments()
                 if attachment.volume_id == volume_id]
+
+    def drop_traits(self, host: config.Host) -> None:
+        """Take this project's traits from a host that has another driver.
+
+        Only the driver that set a trait takes it away again (admin.rst).
+        """
+        placement = self.cloud.placement
+        provider = next(iter(placement.resource_providers(name=host.name)))
+        path = f'/resource_providers/{provider.id}/traits'
+        known = placement.get(path, microversion=_TRAITS).json()
+        known['traits'] = [name for name in known['traits']
+                           if not name.startswith(_OUR_TRAITS)]
+        exceptions.raise_from_response(
+            placement.put(path, json=known, microversion=_TRAITS))
 
     def attached_hosts(self, server_id: str) -> list[str]:
         """Return the hosts to which a server's store is attached."""

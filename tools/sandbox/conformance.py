@@ -26,6 +26,8 @@ def run(table: tables.Table, tenant: cloud.Tenant,
         story.server.delete()
     story.check('an image of zeros', 'refused, with the requirement',
                 lambda: _refused(tenant))
+    story.check('a host without the trait', 'No valid host was found',
+                lambda: _no_host(tenant, machines.MACHINES[0]))
 
 
 def _image(machine: machines.Machine) -> tuple[str, bool]:
@@ -65,6 +67,17 @@ def _refused(tenant: cloud.Tenant) -> tuple[str, bool]:
     server.delete()
     tenant.delete_image(picture)
     return told.partition(': ')[2], 'IMG-1' in told
+
+
+def _no_host(tenant: cloud.Tenant,
+             machine: machines.Machine) -> tuple[str, bool]:
+    """Ask where Nova's own driver is; the scheduler has to say no."""
+    server = tenant.ask_for(
+        'no host', tenant.image(machine.disk, machine.properties),
+        config.STOCK)
+    told = server.fault()
+    server.delete()
+    return told.partition('. ')[0], 'No valid host' in told
 
 
 def _hot_plug(story: stories.Story, machine: machines.Machine) -> None:

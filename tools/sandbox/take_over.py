@@ -37,6 +37,7 @@ def run(table: tables.Table, tenant: cloud.Tenant,
         operator.wait_gone(server.id)
     finally:
         operator.change_driver(server, config.STOCK.driver)
+        operator.drop_traits(config.STOCK)
 
 
 def _attached(server: cloud.Server,
