@@ -2,7 +2,7 @@
 """``python -m tests.fuzz TARGET [libFuzzer's options]``.
 
 For example ``python -m tests.fuzz disk -max_total_time=120``. A crash is a
-finding: an error of another family than ImageError, or more reading than is
+finding: an error of another family than ours, or more reading than is
 allowed. libFuzzer writes its input to the current directory.
 """
 import logging
@@ -30,6 +30,7 @@ with atheris.instrument_imports(include=['nova_armvm', 'pefile']):
     from nova_armvm.image import vhdx
     from nova_armvm.image import vmdk
 
+from tests.fuzz import variables
 from tests.unit.image import disks
 
 _READ_LIMIT = 1024 * 1024
@@ -179,19 +180,22 @@ def _seeds() -> dict[str, list[bytes]]:
             'container': [bytes(qcow2), tables[0]], 'disk': [bytes(whole)],
             'gpt': tables, 'fat': systems,
             'program': [disks.program(), disks.program(0x1c2, plus=False),
-                        disks.program(linux=b'zimg')]}
+                        disks.program(linux=b'zimg')],
+            **variables.seeds()}
 
 
 _TARGETS = {'container': _container, 'disk': _disk, 'gpt': _table,
             'fat': _file_system, 'program': _program, 'vdi': _vdi,
-            'vhd': _vhd, 'vhdx': _vhdx, 'vmdk': _vmdk}
+            'vhd': _vhd, 'vhdx': _vhdx, 'vmdk': _vmdk,
+            'variables': variables.variables,
+            'exchange': variables.exchanged}
 
 
 def _guarded(target):
     def run(content: bytes) -> None:
         try:
             target(content)
-        except exception.ImageError:
+        except exception.ArmVMError:
             pass
     return run
 
