@@ -188,16 +188,34 @@ class StoreRetypeFailed(StoreError):
                'UEFI variables are where they were.')
 
 
+class StoreRetypeSlow(StoreError):
+    msg_fmt = ('Cinder is still moving the volume %(volume_id)s to the type '
+               '%(type)s (it is %(status)s). The server does not start '
+               'before it is done; its next start attaches the volume.')
+
+
+class VolumeTypeUnsuitable(StoreError):
+    msg_fmt = 'Nothing was moved. %(problems)s'
+
+
 class StoreNothingKept(StoreError):
     msg_fmt = ('There is no previous content of the UEFI variables of server '
-               '%(server)s: nothing was changed since its last start.')
+               '%(server)s: nothing was changed since its guest last ran.')
 
 
 class StoreChangeUnfinished(StoreError):
     msg_fmt = ('A change of the UEFI variables of this server was cut short '
-               '(volume %(volume_id)s). The server was not started; an '
-               'operator has to repeat it or to take it back '
-               '("armvm-manage nvram undo").')
+               '(volume %(volume_id)s), so they may be half of each. The '
+               'server is not started with them: an operator has to take the '
+               'change back ("armvm-manage nvram undo"), or to begin anew '
+               '("reset", or "import" of a whole flash).')
+
+
+class StoreResetWaiting(StoreError):
+    msg_fmt = ('The next start of server %(server)s begins with the '
+               'firmware\'s template, so a change would be lost. Start the '
+               'server once, or take the reset back ("armvm-manage nvram '
+               'undo").')
 
 
 # What lies on the volume
@@ -291,6 +309,25 @@ class ServerNotFound(ArmVMError):
 class ServerNotOff(ArmVMError):
     msg_fmt = ('Server %(server)s is %(state)s, so its guest may be using '
                'its UEFI variables. Stop it first.')
+
+
+class ServerLocked(ArmVMError):
+    msg_fmt = ('Server %(server)s is locked (%(reason)s). Nobody but this '
+               'command may hold it while its UEFI variables are changed. '
+               'If it is another "armvm-manage" that still runs, wait for '
+               'it. If not, unlock the server ("openstack server unlock") '
+               'and repeat this.')
+
+
+class ServerStateUnknown(ArmVMError):
+    msg_fmt = ('Nova does not say what server %(server)s is doing (its cell '
+               'may be down), so its UEFI variables are left alone.')
+
+
+class StoreNotOpened(ArmVMError):
+    msg_fmt = ('The volume %(volume_id)s with the UEFI variables cannot be '
+               'used on this host: %(reason)s. Run this as a user who may '
+               'connect volumes, like root; see --debug.')
 
 
 class ServerElsewhere(ArmVMError):

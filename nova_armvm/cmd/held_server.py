@@ -1,23 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that stays off while its variables are changed."""
-from collections.abc import Iterator
+"""A server that stays off while its variables are changed.
+
+Nova's lock keeps its tenant from starting it, and one command from working
+beside another: the reason of the lock names the command that holds it.
+"""
+from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
+import os
 import re
+import socket
 import typing as ty
 import urllib.parse
 
 from keystoneauth1 import adapter
 from keystoneauth1 import exceptions as keystone_errors
+from oslo_log import log as logging
+from oslo_utils import timeutils
 from oslo_utils import uuidutils
 
 from nova_armvm import exception
 
+LOG = logging.getLogger(__name__)
+
 #: The first that shows and takes the reason of a lock.
 _MICROVERSION = '2.73'
-_REASON = 'armvm-manage changes its UEFI variables'
+_REASON_MAX = 255
 #: States in which no host runs the guest.
 _OFF = ('stopped', 'shelved', 'shelved_offloaded')
+#: Of the hypervisor, as Nova last saw it: running, paused, suspended. Such a
+#: guest was started behind Nova's back.
+_RUNNING = (1, 3, 7)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +39,8 @@ class Server:
 
     :ivar host: that it is on; None for one that is on none.
     :ivar vm_state: Nova's, as ``active`` or ``stopped``.
+    :ivar power_state: Nova's number of it, None when it is not known.
+    :ivar locked_reason: the words of who locked it, if there are any.
     """
 
     uuid: str
@@ -35,11 +50,26 @@ class Server:
     vm_state: str
     task_state: str | None
     locked: bool
+    locked_reason: str | None = None
+    power_state: int | None = None
 
     @property
     def off(self) -> bool:
         """Whether no host runs it or is about to."""
-        return self.vm_state in _OFF and self.task_state is None
+        return (self.vm_state in _OFF and self.task_state is None and
+                self.power_state not in _RUNNING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A server that a command holds.
+
+    :ivar check: asks Nova again; raises ServerNotOff if it is not off any
+        more, ServerLocked if it is not this command's lock any more.
+    """
+
+    server: Server
+    check: Callable[[], None]
 
 
 class Servers:
@@ -61,9 +91,10 @@ class Servers:
             return _server(found['server'])
         query = urllib.parse.urlencode(
             {'all_tenants': '1', 'name': f'^{re.escape(wanted)}$'})
-        listed = (self._ask(f'/servers/detail?{query}') or {})['servers']
+        listed = (self._ask(f'/servers/detail?{query}') or {}).get(
+            'servers', ())
         # The filter is a regular expression of the database's making.
-        named = [each for each in listed if each['name'] == wanted]
+        named = [each for each in listed if each.get('name') == wanted]
         if len(named) != 1:
             raise exception.ServerNotFound(
                 server=wanted, count=len(named) or 'no')
@@ -87,28 +118,59 @@ class Servers:
             raise exception.CloudUnreachable(service='Nova') from error
 
     @contextlib.contextmanager
-    def held_off(self, server: Server) -> Iterator[Server]:
+    def held_off(self, uuid: str) -> Iterator[Held]:
         """Keep a server off: its tenant cannot start it meanwhile.
 
-        Nova's lock is used; a process that dies leaves it, with a reason
-        that tells whose it is. One that was there before stays.
+        A process that dies leaves the lock, with a reason that tells whose
+        it is.
 
         :raises ServerNotOff: it runs, or something is being done to it.
+        :raises ServerLocked: somebody else holds it.
         :raises CloudUnreachable: Nova does not answer.
         """
+        server = self.find(uuid)
         check_off(server)
-        if not server.locked:
-            self._act(server.uuid, {'lock': {'locked_reason': _REASON}})
+        if server.locked:
+            raise _locked(server)
+        reason = _reason()
+
+        def check() -> None:
+            seen = self.find(uuid)
+            if seen.locked_reason != reason:
+                raise _locked(seen)
+            check_off(seen)
         try:
+            self._act(uuid, {'lock': {'locked_reason': reason}})
             # It may have been started between the look and the lock.
-            server = dataclasses.replace(self.find(server.uuid),
-                                         locked=server.locked)
-            check_off(server)
-            yield server
-            check_off(self.find(server.uuid))
+            check()
+            yield Held(server, check)
         finally:
-            if not server.locked:
-                self._act(server.uuid, {'unlock': None})
+            self._let_go(uuid, reason)
+
+    def _let_go(self, uuid: str, reason: str) -> None:
+        """Unlock a server, if the lock is the one with this reason."""
+        try:
+            if self.find(uuid).locked_reason == reason:
+                self._act(uuid, {'unlock': None})
+        except exception.ArmVMError as error:
+            # What was done, or what went wrong, is what has to be told.
+            LOG.warning('Server %(server)s was left locked; unlock it '
+                        '("openstack server unlock"): %(error)s',
+                        {'server': uuid, 'error': error})
+
+
+def _reason() -> str:
+    """Return a reason that no other process gives."""
+    return (f'armvm-manage changes its UEFI variables, process {os.getpid()} '
+            f'on {socket.gethostname()[:100]} since '
+            f'{timeutils.utcnow().isoformat()}, '
+            f'{uuidutils.generate_uuid()}')[:_REASON_MAX]
+
+
+def _locked(server: Server) -> exception.ServerLocked:
+    reason = server.locked_reason or ('no reason is given' if server.locked
+                                      else 'not any more')
+    return exception.ServerLocked(server=server.uuid, reason=reason)
 
 
 def check_off(server: Server) -> None:
@@ -117,16 +179,28 @@ def check_off(server: Server) -> None:
     :raises ServerNotOff: it runs, or something is being done to it.
     """
     if not server.off:
-        raise exception.ServerNotOff(
-            server=server.uuid,
-            state=f'{server.vm_state}, {server.task_state}'
-            if server.task_state else server.vm_state)
+        state = server.vm_state
+        if server.task_state:
+            state += f', {server.task_state}'
+        elif server.vm_state in _OFF:
+            state += ', but runs all the same'
+        raise exception.ServerNotOff(server=server.uuid, state=state)
 
 
 def _server(found: dict[str, ty.Any]) -> Server:
-    return Server(
-        uuid=found['id'], name=found['name'], project=found['tenant_id'],
-        host=found.get('OS-EXT-SRV-ATTR:host') or None,
-        vm_state=found['OS-EXT-STS:vm_state'],
-        task_state=found.get('OS-EXT-STS:task_state'),
-        locked=bool(found.get('locked')))
+    """Read a server.
+
+    :raises ServerStateUnknown: its cell does not answer.
+    """
+    try:
+        return Server(
+            uuid=found['id'], name=found['name'],
+            project=found['tenant_id'],
+            host=found.get('OS-EXT-SRV-ATTR:host') or None,
+            vm_state=found['OS-EXT-STS:vm_state'],
+            task_state=found['OS-EXT-STS:task_state'],
+            power_state=found.get('OS-EXT-STS:power_state'),
+            locked=bool(found['locked']),
+            locked_reason=found.get('locked_reason'))
+    except KeyError as error:
+        raise exception.ServerStateUnknown(server=found['id']) from error

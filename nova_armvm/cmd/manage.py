@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """``armvm-manage``: what an operator asks and does about ARM servers.
 
-Exit status: 0 nothing (more) to look after, 1 it could not be done, 2 wrong
-usage, 3 there are findings.
+Exit status: 0 nothing (more) to look after, 1 it could not be done or was not
+agreed to, 2 wrong usage, 3 there are findings.
 """
 import argparse
+import os
 import re
 import sys
 
@@ -16,8 +17,9 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from nova_armvm.cmd import compute
-from nova_armvm.cmd import nvram as nvram_command
+from nova_armvm.cmd import dialogue
 from nova_armvm.cmd import nvram_audit
+from nova_armvm.cmd import nvram_parser
 from nova_armvm.cmd import spec
 from nova_armvm import conf as armvm_conf
 from nova_armvm import exception
@@ -25,7 +27,6 @@ from nova_armvm.nvram import volume
 from nova_armvm.profile.handlers import spec as specification
 
 _SECONDS = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
-FOUND, FAILED = 3, 1
 
 
 def seconds(text: str) -> int:
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument('-f', '--format', choices=('table', 'json'),
                        default='table')
     audit.set_defaults(work=_audit)
-    nvram_command.add_to(actions)
+    nvram_parser.add_to(actions)
     _add_spec(subjects)
     return parser
 
@@ -115,31 +116,28 @@ def _audit(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
     if arguments.format == 'table' and outcome.findings:
         print(nvram_audit.as_table(outcome.findings))
     if arguments.delete and _agreed(arguments, outcome):
-        nvram_audit.remove(
-            outcome, volumes, servers, arguments.at_most,
-            lambda text: print(text, file=sys.stderr))
+        nvram_audit.remove(outcome, volumes, servers, arguments.at_most,
+                           dialogue.say)
     if arguments.format == 'json':
         print(nvram_audit.as_json(outcome))
     elif not outcome.findings:
         print('Nothing was left behind.')
-    return FOUND if outcome.left else 0
+    return dialogue.FOUND if outcome.left else dialogue.DONE
 
 
 def _spec(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
     rows = spec.look(conf, arguments.version)
     print(spec.as_json(rows) if arguments.format == 'json' else
           spec.as_table(rows))
-    return FOUND if any(row.violated for row in rows) else 0
+    return (dialogue.FOUND if any(row.violated for row in rows) else
+            dialogue.DONE)
 
 
 def _agreed(arguments: argparse.Namespace,
             outcome: nvram_audit.Outcome) -> bool:
     count = sum(finding.removable for finding in outcome.findings)
-    if not count or arguments.yes:
-        return bool(count)
-    print(f'Remove {count} of these? [y/N] ', end='', file=sys.stderr,
-          flush=True)
-    return sys.stdin.readline().strip().lower() in ('y', 'yes')
+    return bool(count) and dialogue.agreed(arguments,
+                                           f'Remove {count} of these?')
 
 
 def main() -> int:
@@ -149,11 +147,18 @@ def main() -> int:
         return arguments.work(arguments, _read_configuration(arguments))
     except (exception.ArmVMError, cfg.Error,
             nova_exception.NovaException) as error:
-        print(f'armvm-manage: {error}', file=sys.stderr)
+        dialogue.complain('armvm-manage', error)
     except keystone_errors.ClientException as error:
-        print('armvm-manage: cannot log in with the credentials of [cinder]: '
-              f'{error}', file=sys.stderr)
-    return FAILED
+        dialogue.complain('armvm-manage', 'cannot log in with the '
+                          f'credentials of [cinder]: {error}')
+    except KeyboardInterrupt:
+        dialogue.complain('armvm-manage', 'interrupted; what was begun is '
+                          'marked, see "armvm-manage nvram list"')
+    except BrokenPipeError:
+        # Who read the output has seen enough; Python would complain of it
+        # once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return dialogue.FAILED
 
 
 if __name__ == '__main__':

@@ -6,8 +6,7 @@ import datetime
 import json
 import typing as ty
 
-import prettytable
-
+from nova_armvm.cmd import nvram_show
 from nova_armvm import exception
 from nova_armvm.nvram import audit
 from nova_armvm.nvram import volume as cinder_volume
@@ -99,21 +98,16 @@ def remove(outcome: Outcome, volumes: cinder_volume.StoreVolumes,
         else:
             volumes.detach(finding.attachment)
             say(f'volume {finding.volume} of server {finding.instance}: '
-                f'detached from {_plain(finding.detail)}')
+                f'detached from {finding.detail}')
         outcome.removed.append(finding)
 
 
 def as_table(findings: list[audit.Finding]) -> str:
     """Show findings to a person."""
-    table = prettytable.PrettyTable(
-        ['finding', 'server', 'volume', 'detail', 'what to do'])
-    table.align = 'l'
-    table.max_width = 44
-    for finding in findings:
-        table.add_row([finding.kind.value, _plain(finding.instance),
-                       finding.volume or '-', _plain(finding.detail),
-                       finding.advice])
-    return table.get_string()
+    return nvram_show.table(
+        ('Finding', 'Server', 'Volume', 'Detail', 'What to do'),
+        [(finding.kind.value, finding.instance, finding.volume or '-',
+          finding.detail, finding.advice) for finding in findings])
 
 
 def as_json(outcome: Outcome) -> str:
@@ -123,9 +117,4 @@ def as_json(outcome: Outcome) -> str:
         'volume': finding.volume, 'attachment': finding.attachment,
         'detail': finding.detail, 'advice': finding.advice,
         'removed': finding in outcome.removed,
-    } for finding in outcome.findings], indent=2)
-
-
-def _plain(text: str) -> str:
-    """Keep what a terminal would obey out of what it shows."""
-    return ''.join(char if char.isprintable() else '?' for char in text)
+    } for finding in outcome.findings], indent=4)

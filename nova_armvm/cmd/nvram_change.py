@@ -2,11 +2,14 @@
 """Changes of a server's store while it is off.
 
 In this order: the server is locked, so that its tenant cannot start it; the
-content is kept in a snapshot; the volume is marked; the blocks that differ
-are written; the mark goes; the server is unlocked. A process that dies
+content is kept in a snapshot; the volume is marked; Nova is asked once more
+whether the server is off and the lock still this command's; the blocks that
+differ are written; the mark goes; the server is unlocked. A process that dies
 leaves a lock with its reason, a snapshot, and perhaps the mark, with which no
-host starts the server. Repeating the command ends it, and "undo" takes it
-back.
+host starts the server. "undo" takes it back then.
+
+Of two commands that begin at once, one sees the lock of the other, or the
+other's mark, which was not there when the server was unlocked.
 """
 from collections.abc import Callable, Iterator
 import contextlib
@@ -17,7 +20,6 @@ from nova_armvm.cmd import store_access
 from nova_armvm import exception
 from nova_armvm.nvram import offline
 from nova_armvm.nvram import previous
-from nova_armvm.nvram import store
 from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume
 
@@ -48,11 +50,18 @@ class Change:
 
     :ivar written: bytes on the volume; 0 when it was as wanted already.
     :ivar snapshot: id of the snapshot with the previous content.
+    :ivar undone: the previous content is back.
     """
 
     server: held_server.Server
     written: int
     snapshot: str | None = None
+    undone: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it was so already."""
+        return self.snapshot is None and not self.undone
 
 
 class StoreEditor:
@@ -89,64 +98,78 @@ class StoreEditor:
 
         :param edit: makes the new flash from the present one; what it
             raises leaves everything as it was.
-        :param whole: it is given all of the flash.
+        :param whole: it is given all of the flash, and makes another of it
+            without regard to what it holds.
         :raises ServerNotOff: the server runs.
+        :raises StoreResetWaiting: the change would be lost.
+        :raises StoreChangeUnfinished: the content is half of an earlier
+            change.
         :raises ArmVMError: it could not be done.
         """
-        with self._held(wanted) as (server, found):
-            with self._stores.opened(server, found) as opened:
+        with self._held(wanted) as (held, found):
+            if previous.waits_for_reset(found):
+                raise exception.StoreResetWaiting(server=held.server.uuid)
+            if not whole:
+                previous.check_whole(found)
+            with self._stores.opened(held.server, found) as opened:
                 present = offline.read(opened, whole)
                 flash = edit(present)
-                if flash == present:
-                    self._no_longer_changing(found)
-                    return Change(server, 0)
-                snapshot = self._kept.keep(found)
-                with self._kept.changing(found):
+                if flash == present and not previous.mark_of(found):
+                    return Change(held.server, 0)
+                snapshot = self._kept.keep(found, present)
+                with self._kept.changing(found, flash, held.check):
                     written = offline.write(opened, present, flash)
-            return Change(server, written, snapshot)
+            return Change(held.server, written, snapshot)
 
     @contextlib.contextmanager
     def _held(self, wanted: str) -> Iterator[
-            tuple[held_server.Server, volume.Volume]]:
-        with self._servers.held_off(self._servers.find(wanted)) as server:
-            yield server, self._stores.find(server)
-
-    def _no_longer_changing(self, found: volume.Volume) -> None:
-        """Take the mark away that a change left which is now complete."""
-        if found.metadata.get(previous.CHANGING_KEY) == str(True):
-            self._volumes.note_anew(found,
-                                    {previous.CHANGING_KEY: str(False)})
+            tuple[held_server.Held, volume.Volume]]:
+        server = self._servers.find(wanted)
+        # Before the server is seen unlocked, so that a mark that appears
+        # later is that of a command which began meanwhile.
+        known = previous.mark_of(self._stores.find(server))
+        with self._servers.held_off(server.uuid) as held:
+            found = self._stores.find(held.server)
+            if previous.mark_of(found) not in (known, None):
+                raise exception.ServerLocked(
+                    server=server.uuid, reason='another armvm-manage has '
+                    'begun to change its UEFI variables')
+            yield held, found
 
     def undo(self, wanted: str) -> Change:
-        """Bring back what a store held before the last start's changes.
+        """Bring back what a store held before the changes since it last ran.
 
         :raises StoreNothingKept: there was none.
         :raises ArmVMError: it could not be done.
         """
-        with self._held(wanted) as (server, found):
+        with self._held(wanted) as (held, found):
+            server = held.server
+            with self._stores.opened(server, found) as opened:
+                present = offline.read(opened, whole=True)
+            self._kept.check_kept(found, present)
             with self._kept.volume_from(found) as copy:
                 with self._stores.attached_copy(server, copy) as opened:
                     flash = offline.read(opened, whole=True)
             with self._stores.opened(server, found) as opened:
-                present = offline.read(opened, whole=True)
-                with self._kept.changing(found):
+                with self._kept.changing(found, flash, held.check):
                     written = offline.write(opened, present, flash)
-            self._volumes.note_anew(found, {store.RESET_KEY: str(False)})
             self._kept.drop(found)
-            return Change(server, written)
+            return Change(server, written, undone=True)
 
     def reset(self, wanted: str) -> Change:
         """Have the next start begin with the firmware's template again.
 
+        What a change that was cut short has left is of no interest then.
+
         :raises ArmVMError: it could not be done.
         """
-        with self._held(wanted) as (server, found):
-            snapshot = self._kept.keep(found)
-            self._volumes.note_anew(found, {
-                store.RESET_KEY: str(True),
-                # What was half written is of no interest any more.
-                previous.CHANGING_KEY: str(False)})
-            return Change(server, 0, snapshot)
+        with self._held(wanted) as (held, found):
+            with self._stores.opened(held.server, found) as opened:
+                present = offline.read(opened)
+            snapshot = self._kept.keep(found, present)
+            with self._kept.changing(found, present, held.check, reset=True):
+                pass
+            return Change(held.server, 0, snapshot)
 
 
 def flash_of_size(content: bytes, wanted: int) -> bytes:

@@ -13,15 +13,30 @@ from nova_armvm.nvram import seed
 def new_file(path: str) -> Iterator[ty.IO[bytes]]:
     """Open a file for writing that did not exist; 0600, it may hold keys.
 
-    :raises FileUnusable: it exists, or cannot be made.
+    What is half written does not stay: it would pass for a back-up.
+
+    :raises FileUnusable: it exists, or cannot be made or written.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise exception.FileUnusable(
-            path=path, reason=os.strerror(error.errno)) from error
-    with os.fdopen(handle, 'wb') as stream:
-        yield stream
+        raise _unusable(path, error) from error
+    try:
+        with os.fdopen(handle, 'wb') as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException as error:
+        os.unlink(path)
+        if isinstance(error, OSError):
+            raise _unusable(path, error) from error
+        raise
+
+
+def _unusable(path: str, error: OSError) -> exception.FileUnusable:
+    return exception.FileUnusable(
+        path=path, reason=os.strerror(error.errno) if error.errno
+        else str(error))
 
 
 def content_of(path: str) -> bytes:
@@ -33,8 +48,7 @@ def content_of(path: str) -> bytes:
         with open(path, 'rb') as stream:
             content = stream.read(seed.FLASH_MAX_BYTES + 1)
     except OSError as error:
-        raise exception.FileUnusable(
-            path=path, reason=os.strerror(error.errno)) from error
+        raise _unusable(path, error) from error
     if len(content) > seed.FLASH_MAX_BYTES:
         raise exception.FileUnusable(path=path,
                                      reason='it is larger than any flash')

@@ -7,18 +7,15 @@ so for that time no attachment protects the volume. A process that dies
 leaves a volume that the server's next start attaches again.
 """
 from collections.abc import Callable
-import os
 import time
-
-from oslo_config import cfg
 
 from nova_armvm.cmd import held_server
 from nova_armvm.cmd import store_access
 from nova_armvm import exception
 from nova_armvm.nvram import hosting
 from nova_armvm.nvram import previous
-from nova_armvm.nvram import record
 from nova_armvm.nvram import volume as cinder_volume
+from nova_armvm.virt import preflight
 
 _POLL_SECONDS = 1
 
@@ -48,15 +45,19 @@ class Retyper:
 
         :raises ServerNotOff: it runs.
         :raises ServerElsewhere: it is on another host, or on none.
+        :raises ServerLocked: somebody else holds it.
+        :raises VolumeTypeUnsuitable: the driver could not use the type.
         :raises StoreSnapshotInTheWay: an earlier change is not settled.
         :raises StoreRetypeFailed: Cinder could not; the store is where it
             was.
+        :raises StoreRetypeSlow: it is still at it.
         """
         server = self._servers.find(wanted)
         if server.host != self._host:
             raise exception.ServerElsewhere(server=server.uuid,
                                             host=server.host or 'none')
-        with self._servers.held_off(server) as server:
+        with self._servers.held_off(server.uuid) as held:
+            server = held.server
             owner = store_access.owner_of(server)
             found = self._volumes.find(owner)
             if found is None:
@@ -66,13 +67,32 @@ class Retyper:
             if found.volume_type == volume_type:
                 self._say(f'it is of type {volume_type} already')
                 return found.id
+            self._check_type(volume_type)
             self._hosted.let_go(owner)
             try:
                 self._move(found, volume_type)
-            finally:
-                # What protects it from being deleted, whatever came of it.
-                self._hosted.provide(owner, may_create=False)
+            except exception.StoreRetypeSlow:
+                # Cinder attaches nothing that it moves.
+                raise
+            except BaseException:
+                self._protect(owner)
+                raise
+            self._protect(owner)
             return found.id
+
+    def _check_type(self, volume_type: str) -> None:
+        """Refuse a type that the server could not start from."""
+        with cinder_volume.translated('look at the volume type'):
+            client = self._volumes.client()
+            problems = (list(preflight.type_problems(client, volume_type)) or
+                        list(preflight.binding_problems(client,
+                                                        volume_type)))
+        if problems:
+            raise exception.VolumeTypeUnsuitable(problems=' '.join(problems))
+
+    def _protect(self, owner: cinder_volume.Owner) -> None:
+        """Attach it again, so that nobody can delete it."""
+        self._hosted.provide(owner, may_create=False)
 
     def _move(self, found: cinder_volume.Volume, volume_type: str) -> None:
         self._say(f'Cinder moves volume {found.id} to {volume_type} ...')
@@ -94,19 +114,7 @@ class Retyper:
                 self._say(f'... {seen.status}')
                 last = seen.status
             if time.monotonic() >= deadline:
-                raise exception.StoreRetypeFailed(
+                raise exception.StoreRetypeSlow(
                     volume_id=found.id, status=seen.status,
                     type=volume_type)
             time.sleep(_POLL_SECONDS)
-
-
-def hosted_stores(conf: cfg.ConfigOpts,
-                  volumes: cinder_volume.StoreVolumes,
-                  host_side: hosting.HostSide) -> hosting.HostedStores:
-    """Return the stores of this host, with nova-compute's own records.
-
-    :param conf: nova.conf of this host.
-    """
-    directory = os.path.join(conf.state_path, 'armvm', 'stores')
-    return hosting.HostedStores(volumes, host_side,
-                                record.HostRecords(directory))

@@ -17,26 +17,36 @@ from nova_armvm.nvram import volume as cinder_volume
 _SHOWN_BYTES = 16
 
 
-def _table(columns: Iterable[str], rows: Iterable[Iterable[ty.Any]]) -> str:
-    table = prettytable.PrettyTable(list(columns))
-    table.align = 'l'
+def table(columns: Iterable[str], rows: Iterable[Iterable[ty.Any]]) -> str:
+    """Return a table in which nothing steers a terminal."""
+    made = prettytable.PrettyTable(list(columns))
+    made.align = 'l'
     for row in rows:
-        table.add_row([text.printable(str(each)) for each in row])
-    return table.get_string()
+        made.add_row([text.printable(str(each)) for each in row])
+    return made.get_string()
+
+
+def beginning(content: bytes) -> str:
+    """Return the first bytes of a variable's content, hexadecimal."""
+    return content[:_SHOWN_BYTES].hex() + (
+        '...' if len(content) > _SHOWN_BYTES else '')
+
+
+def waiting_line(found: cinder_volume.Volume) -> str:
+    """Tell what the next start will do or find; empty for nothing."""
+    waiting = _waiting(found)
+    return f'At the next start: {waiting}.' if waiting else ''
 
 
 def variables_table(found: varstore.VariableStore) -> str:
     """Show every variable in a line, and what is booted in words."""
     if not found.formatted:
         return 'No firmware has used this store yet; it is empty.'
-    rows = []
-    for key, variable in sorted(found.variables.items()):
-        content = variable.content
-        more = '...' if len(content) > _SHOWN_BYTES else ''
-        rows.append((key.name, key.guid, text.attributes(variable.attributes),
-                     len(content), content[:_SHOWN_BYTES].hex() + more))
-    parts = [_table(('Variable', 'Vendor', 'Attributes', 'Bytes', 'Content'),
-                    rows), *text.boot_lines(found)]
+    rows = [(key.name, key.guid, text.attributes(variable.attributes),
+             len(variable.content), beginning(variable.content))
+            for key, variable in sorted(found.variables.items())]
+    parts = [table(('Variable', 'Vendor', 'Attributes', 'Bytes', 'Content'),
+                   rows), *text.boot_lines(found)]
     if found.write_pending:
         parts.append('The last rewrite of the store was interrupted; these '
                      'are the variables of its complete copy.')
@@ -54,13 +64,17 @@ def variables_json(found: varstore.VariableStore) -> str:
              **(_option(option) if option is not None else {})}
             for number, option in boot_options.boot_options(found).items()],
         'variables': [
-            {'name': key.name, 'guid': str(key.guid),
-             'attributes': variable.attributes,
-             'timestamp': (variable.timestamp.isoformat()
-                           if variable.timestamp else None),
-             'content': variable.content.hex()}
-            for key, variable in sorted(found.variables.items())],
+            {'name': key.name, 'guid': str(key.guid), **variable(each)}
+            for key, each in sorted(found.variables.items())],
     }, indent=4)
+
+
+def variable(found: varstore.Variable) -> dict[str, ty.Any]:
+    """Return all of a variable but what tells it from others."""
+    return {'attributes': found.attributes,
+            'timestamp': (found.timestamp.isoformat()
+                          if found.timestamp else None),
+            'content': found.content.hex()}
 
 
 def _option(option: boot_options.BootOption) -> dict[str, ty.Any]:
@@ -75,11 +89,10 @@ _STORES = ('Server', 'Volume', 'Status', 'Attached to', 'Type', 'Firmware',
 
 def _waiting(found: cinder_volume.Volume) -> str:
     """Tell what the next start will do or find."""
-    metadata = found.metadata
     words = []
-    if metadata.get(previous.CHANGING_KEY) == str(True):
+    if previous.mark_of(found):
         words.append('unfinished change')
-    if metadata.get(store.RESET_KEY) == str(True):
+    if previous.waits_for_reset(found):
         words.append('reset')
     if previous.snapshot_of(found):
         words.append('previous content kept')
@@ -93,7 +106,7 @@ def stores_table(stores: Iterable[cinder_volume.Volume]) -> str:
              each['firmware'] or '-', each['flash_size'] or '-',
              each['secure_boot'] or '-', each['waiting'] or '-')
             for each in _stores(stores)]
-    return _table(_STORES, rows)
+    return table(_STORES, rows)
 
 
 def stores_json(stores: Iterable[cinder_volume.Volume]) -> str:
@@ -112,38 +125,3 @@ def _stores(stores: Iterable[cinder_volume.Volume]
         'secure_boot': each.metadata.get(store.SECURE_BOOT_KEY),
         'waiting': _waiting(each),
     } for each in sorted(stores, key=lambda volume: volume.instance)]
-
-
-def differences(before: varstore.VariableStore,
-                after: varstore.VariableStore) -> list[dict[str, ty.Any]]:
-    """Compare two stores, variable by variable.
-
-    :returns: name, guid and what is different, in order; nothing for equal
-        stores.
-    """
-    found = []
-    for key in sorted({*before.variables, *after.variables}):
-        old, new = before.variables.get(key), after.variables.get(key)
-        if old == new:
-            continue
-        what = ('only in the file' if old is None else
-                'only in the server\'s store' if new is None else 'differs')
-        found.append({'name': key.name, 'guid': str(key.guid),
-                      'difference': what,
-                      'in_store': old.content.hex() if old else None,
-                      'in_file': new.content.hex() if new else None})
-    return found
-
-
-def differences_table(found: list[dict[str, ty.Any]]) -> str:
-    """Show differences to a person."""
-    def shown(content: str | None) -> str:
-        if content is None:
-            return '-'
-        more = '...' if len(content) > 2 * _SHOWN_BYTES else ''
-        return content[:2 * _SHOWN_BYTES] + more
-    return _table(
-        ('Variable', 'Vendor', 'Difference', 'In the store', 'In the file'),
-        [(each['name'], each['guid'], each['difference'],
-          shown(each['in_store']), shown(each['in_file']))
-         for each in found])

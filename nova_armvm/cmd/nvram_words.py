@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words on the command line that stand for parts of a variable."""
 import argparse
+import re
 import uuid
 
 from nova_armvm.nvram import boot_options
@@ -31,21 +32,24 @@ def boot_number(word: str) -> int:
 
     :raises argparse.ArgumentTypeError: it is none.
     """
-    digits = word.removeprefix('Boot')
-    try:
-        number = int(digits, 16)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 0xffff or len(digits) > 4:
+    found = re.fullmatch('(?:Boot)?([0-9A-Fa-f]{1,4})', word)
+    if found is None:
         raise argparse.ArgumentTypeError(
             f'{word!r} is no boot option; give its four hexadecimal digits, '
             'as in 0003')
-    return number
+    return int(found[1], 16)
 
 
 def boot_numbers(words: str) -> list[int]:
-    """Read boot options with commas between them; see boot_number()."""
-    return [boot_number(word) for word in words.split(',')]
+    """Read boot options with commas between them; see boot_number().
+
+    :raises argparse.ArgumentTypeError: one is none, or is there twice.
+    """
+    numbers = [boot_number(word) for word in words.split(',')]
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(
+            f'{words!r} has a boot option twice')
+    return numbers
 
 
 def hexadecimal(word: str) -> bytes:

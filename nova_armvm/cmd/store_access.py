@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server's store, opened on the host where a command runs."""
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import os
 
@@ -13,6 +13,7 @@ from nova_armvm.cmd import held_server
 from nova_armvm import exception
 from nova_armvm.nvram import access
 from nova_armvm.nvram import hosting
+from nova_armvm.nvram import record
 from nova_armvm.nvram import volume
 from nova_armvm.virt import host_volumes
 
@@ -24,9 +25,16 @@ class StoreAccess:
     """
 
     def __init__(self, volumes: volume.StoreVolumes,
-                 host_side: hosting.HostSide) -> None:
+                 host_side: hosting.HostSide,
+                 connected_by_nova: Callable[[volume.Owner], bool]) -> None:
+        """Prepare; nothing is asked yet.
+
+        :param connected_by_nova: whether nova-compute keeps a store
+            connected here.
+        """
         self._volumes = volumes
         self.host_side = host_side
+        self._connected_by_nova = connected_by_nova
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts,
@@ -34,6 +42,7 @@ class StoreAccess:
         """Prepare on a compute host.
 
         :param conf: nova.conf of this host.
+        :raises PackageMissing: there is no libvirt here.
         """
         if os.geteuid() == 0:
             # What nova-compute has a helper for, root does itself.
@@ -42,8 +51,15 @@ class StoreAccess:
                 context.set_client_mode(False)
         # Nova's libvirt driver connects volumes with every option of
         # [libvirt]; it asks libvirt for nothing until it has to.
-        return cls(volumes, host_volumes.LibvirtHostVolumes(
-            libvirt_driver.LibvirtDriver(None)))
+        try:
+            driver = libvirt_driver.LibvirtDriver(None)
+        except ImportError as error:
+            raise exception.PackageMissing(
+                package='libvirt-python',
+                purpose='connecting volumes as nova-compute does') from error
+        host_side = host_volumes.LibvirtHostVolumes(driver)
+        return cls(volumes, host_side,
+                   hosted_stores(conf, volumes, host_side).is_recorded)
 
     def find(self, server: held_server.Server) -> volume.Volume:
         """Return the volume of a server's store.
@@ -65,19 +81,30 @@ class StoreAccess:
         :raises StoreError: Cinder or this host could not.
         """
         owner = owner_of(server)
-        own = self._volumes.own_attachment(found)
-        if own is not None:
-            # Stays connected: it is nova-compute's.
-            self.host_side.connect(owner, own.connection_info)
-            with self.host_side.open(own.connection_info) as opened:
-                yield opened
-            return
-        if not server.off:
-            raise exception.ServerElsewhere(server=server.uuid,
-                                            host=server.host)
-        with self._attached(owner, found) as info:
-            with self.host_side.open(info) as opened:
-                yield opened
+        with _told(found):
+            own = self._volumes.own_attachment(found)
+            if own is None and not server.off:
+                raise exception.ServerElsewhere(server=server.uuid,
+                                                host=server.host)
+            with (self._attached(owner, found) if own is None else
+                  self._connected(owner, own)) as info:
+                with self.host_side.open(info) as opened:
+                    yield opened
+
+    @contextlib.contextmanager
+    def _connected(self, owner: volume.Owner, own: volume.Attachment
+                   ) -> Iterator[access.ConnectionInfo]:
+        """Connect what is attached here, and leave it as it was."""
+        stays = self._connected_by_nova(owner)
+        self.host_side.connect(owner, own.connection_info)
+        try:
+            yield own.connection_info
+        finally:
+            # This host's attachment may outlive the connection: it protects
+            # the store of a server that has left for nowhere (shelved). A
+            # device that stayed would be read with stale pages later.
+            if not stays:
+                self.host_side.disconnect(owner, own.connection_info)
 
     @contextlib.contextmanager
     def _attached(self, owner: volume.Owner, found: volume.Volume
@@ -98,9 +125,37 @@ class StoreAccess:
     def attached_copy(self, server: held_server.Server, copy: volume.Volume
                       ) -> Iterator[access.VolumeBytes]:
         """Open another volume that holds a store of a server's."""
-        with self._attached(owner_of(server), copy) as info:
+        with _told(copy), self._attached(owner_of(server), copy) as info:
             with self.host_side.open(info) as opened:
                 yield opened
+
+
+@contextlib.contextmanager
+def _told(found: volume.Volume) -> Iterator[None]:
+    """Tell what this host could not do in words, whatever it was.
+
+    What os-brick, Nova's drivers, librbd and the kernel raise has no common
+    base.
+    """
+    try:
+        yield
+    except exception.ArmVMError:
+        raise
+    except Exception as error:
+        raise exception.StoreNotOpened(
+            volume_id=found.id,
+            reason=str(error) or type(error).__name__) from error
+
+
+def hosted_stores(conf: cfg.ConfigOpts, volumes: volume.StoreVolumes,
+                  host_side: hosting.HostSide) -> hosting.HostedStores:
+    """Return the stores of this host, with nova-compute's own records.
+
+    :param conf: nova.conf of this host.
+    """
+    directory = os.path.join(conf.state_path, 'armvm', 'stores')
+    return hosting.HostedStores(volumes, host_side,
+                                record.HostRecords(directory))
 
 
 def owner_of(server: held_server.Server) -> volume.Owner:

@@ -216,6 +216,14 @@ def read(content: bytes) -> tuple[varstore.Variable, ...]:
     kind = kind_of(content)
     if kind == 'raw':
         return tuple(varstore.parse(content).variables.values())
+    found = _read_text(kind, content)
+    if len({variable.key for variable in found}) < len(found):
+        # Which of them is meant, nobody knows.
+        raise _invalid(kind, 'a variable is there twice')
+    return found
+
+
+def _read_text(kind: str, content: bytes) -> tuple[varstore.Variable, ...]:
     if len(content) > MAX_TEXT:
         raise _invalid(kind, 'it is too long')
     try:

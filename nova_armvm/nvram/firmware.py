@@ -28,6 +28,7 @@ class Descriptor:
     :ivar loader: path of the firmware's code.
     :ivar template: path of the variable template.
     :ivar template_format: ``raw`` or ``qcow2``.
+    :ivar features: as the descriptor names them: ``secure-boot``, ...
     """
 
     name: str
@@ -35,6 +36,7 @@ class Descriptor:
     loader: str
     template: str
     template_format: str
+    features: tuple[str, ...] = ()
 
 
 def load_descriptors(directories: Iterable[str]) -> tuple[Descriptor, ...]:
@@ -83,7 +85,15 @@ def _parse(name: str, document: dict) -> Descriptor | None:
             target['architecture'] for target in document['targets']),
         loader=mapping['executable']['filename'],
         template=template['filename'],
-        template_format=template['format'])
+        template_format=template['format'],
+        features=tuple(str(feature)
+                       for feature in document.get('features') or ()))
+
+
+def is_installed(descriptor: Descriptor) -> bool:
+    """Tell whether the files that a descriptor names are there."""
+    return (os.path.exists(descriptor.loader) and
+            os.path.exists(descriptor.template))
 
 
 def descriptor_of(

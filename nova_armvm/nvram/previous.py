@@ -3,22 +3,32 @@
 
 Kept as a snapshot of its volume until the server has started with what
 replaced it. The volume's metadata names the snapshot, and says while a change
-is under way, so that no guest is started from one that was cut short.
+is under way, so that no guest is started from one that was cut short. It also
+has a checksum of what the change has left: where the store holds something
+else, the guest has run since, whatever became of the snapshot, and what it
+wrote must not be taken back.
 """
+from collections.abc import Callable, Iterator
 import contextlib
+import hashlib
 import time
 import typing as ty
+import uuid
 
 from cinderclient import exceptions as cinder_errors
 from oslo_log import log as logging
 
 from nova_armvm import exception
+from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume as cinder_volume
 
 LOG = logging.getLogger(__name__)
 
 SNAPSHOT_KEY = 'armvm_previous'
 CHANGING_KEY = 'armvm_changing'
+CHANGED_TO_KEY = 'armvm_changed_to'
+#: An operator wants the next start to begin with the template again.
+RESET_KEY = 'armvm_reset'
 
 _POLL_SECONDS = 0.5
 
@@ -28,13 +38,44 @@ def snapshot_of(volume: cinder_volume.Volume) -> str | None:
     return volume.metadata.get(SNAPSHOT_KEY) or None
 
 
+def mark_of(volume: cinder_volume.Volume) -> str | None:
+    """Return the mark of a change that is under way or was cut short."""
+    mark = volume.metadata.get(CHANGING_KEY) or str(False)
+    return None if mark == str(False) else mark
+
+
 def check_whole(volume: cinder_volume.Volume) -> None:
     """Refuse a store whose change was cut short.
 
     :raises StoreChangeUnfinished: it was.
     """
-    if volume.metadata.get(CHANGING_KEY) == str(True):
+    if mark_of(volume):
         raise exception.StoreChangeUnfinished(volume_id=volume.id)
+
+
+def waits_for_reset(volume: cinder_volume.Volume) -> bool:
+    """Tell whether the next start begins with the template."""
+    return volume.metadata.get(RESET_KEY) == str(True)
+
+
+def checksum(flash: bytes) -> str:
+    """Return what tells the content of a store from another.
+
+    :param flash: all of it, or the part with the variables.
+    """
+    return hashlib.sha256(flash[:varstore.READ_SIZE]).hexdigest()
+
+
+def has_run_since(volume: cinder_volume.Volume, flash: bytes) -> bool:
+    """Tell whether a guest has written since the last change.
+
+    The snapshot goes when the guest starts; but Cinder may be away then, or
+    the compute service die.
+
+    :param flash: what the store holds now.
+    """
+    return not (mark_of(volume) or waits_for_reset(volume) or
+                volume.metadata.get(CHANGED_TO_KEY) == checksum(flash))
 
 
 class PreviousContents:
@@ -49,17 +90,20 @@ class PreviousContents:
         self._volumes = volumes
         self._limit = limit
 
-    def keep(self, volume: cinder_volume.Volume) -> str:
+    def keep(self, volume: cinder_volume.Volume, flash: bytes) -> str:
         """Keep what a store holds now; return the snapshot's id.
 
         Of several changes without a start between them the content before
         the first is the one that is kept: the server ran with that.
 
+        :param flash: what it holds now.
         :raises StoreError: Cinder could not.
         """
         kept = snapshot_of(volume)
         if kept and self._find(kept) is not None:
-            return kept
+            if not has_run_since(volume, flash):
+                return kept
+            self.drop(volume)
         with cinder_volume.translated('keep the present content'):
             made = self._volumes.client().volume_snapshots.create(
                 volume.id, force=True,
@@ -93,25 +137,43 @@ class PreviousContents:
                 return None
 
     @contextlib.contextmanager
-    def changing(self, volume: cinder_volume.Volume):
+    def changing(self, volume: cinder_volume.Volume, flash: bytes,
+                 check: Callable[[], None],
+                 reset: bool = False) -> Iterator[None]:
         """Mark a volume while its store is changed.
 
-        The mark stays when that fails: the content may be half of each.
+        The mark stays when that fails: the content may be half of each. A
+        host that starts the server either sees the mark, or had Nova say so
+        before, which check() sees.
+
+        :param flash: what the store will hold.
+        :param check: raises ServerNotOff or ServerLocked when the store must
+            not be changed after all.
+        :param reset: the next start is to begin with the template.
         """
-        self._volumes.note(volume, {CHANGING_KEY: str(True)})
+        self._volumes.note_anew(volume, {CHANGING_KEY: str(uuid.uuid4())})
+        try:
+            check()
+        except exception.ServerNotOff:
+            # Nothing was written. After ServerLocked the mark is perhaps
+            # another command's, and stays.
+            self._volumes.note_anew(
+                volume, {CHANGING_KEY: mark_of(volume) or str(False)})
+            raise
         yield
-        self._volumes.note_anew(volume, {CHANGING_KEY: str(False)})
+        self._volumes.note_anew(volume, {
+            CHANGING_KEY: str(False), RESET_KEY: str(reset),
+            CHANGED_TO_KEY: checksum(flash)})
 
     @contextlib.contextmanager
-    def volume_from(self, volume: cinder_volume.Volume):
+    def volume_from(self, volume: cinder_volume.Volume
+                    ) -> Iterator[cinder_volume.Volume]:
         """Give a volume with the previous content; it is gone afterwards.
 
-        :raises StoreNothingKept: there is no snapshot.
+        :param volume: one for which check_kept() has nothing to say.
         :raises StoreError: Cinder could not.
         """
         kept = snapshot_of(volume)
-        if not kept or self._find(kept) is None:
-            raise exception.StoreNothingKept(server=volume.instance)
         with cinder_volume.translated('make a volume of the snapshot'):
             made = self._volumes.client().volumes.create(
                 cinder_volume.VOLUME_GIB, snapshot_id=kept,
@@ -119,9 +181,33 @@ class PreviousContents:
         try:
             yield self._volumes.wait_usable(made.id)
         finally:
-            found = self._volumes.get(made.id)
-            if found is not None:
-                self._volumes.delete(found)
+            self._delete(made.id)
+
+    def _delete(self, volume_id: str) -> None:
+        """Delete a volume; return when it is gone, or after the limit.
+
+        While it is there some back ends (RBD) keep the snapshot that it was
+        made from.
+        """
+        deadline = time.monotonic() + self._limit
+        found = self._volumes.get(volume_id)
+        if found is not None:
+            self._volumes.delete(found)
+        while found is not None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            found = self._volumes.get(volume_id)
+
+    def check_kept(self, volume: cinder_volume.Volume, flash: bytes) -> None:
+        """Refuse to take back what a guest has written.
+
+        :param flash: what the store holds now.
+        :raises StoreNothingKept: there is no snapshot, or the guest has run
+            since.
+        """
+        kept = snapshot_of(volume)
+        if not kept or self._find(kept) is None or has_run_since(volume,
+                                                                 flash):
+            raise exception.StoreNothingKept(server=volume.instance)
 
     def drop(self, volume: cinder_volume.Volume) -> None:
         """Give up the previous content; harmless when there is none.

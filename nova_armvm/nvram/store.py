@@ -34,8 +34,6 @@ SECURE_BOOT_KEY = 'armvm_secure_boot'
 OFFERED_KEY = 'armvm_boot_offered'
 # The whole flash was written, zeros and all, by a live migration.
 SWOLLEN_KEY = 'armvm_swollen'
-# An operator wants the next start to begin with the template again.
-RESET_KEY = 'armvm_reset'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Stores:
         :raises StoreChangeUnfinished: an operator's change was cut short.
         """
         previous.check_whole(store.volume)
-        asked = store.volume.metadata.get(RESET_KEY) == str(True)
+        asked = previous.waits_for_reset(store.volume)
         reset = reset or asked
         known = FLASH_SIZE_KEY in store.volume.metadata
         # Asked before the volume is opened: what fails in it is not ours.
@@ -101,7 +99,8 @@ class Stores:
             content = self._seed(store, volume, file, *firmware_for_it)
         if asked:
             # Before the guest can write what another reset would lose.
-            self._volumes.note(store.volume, {RESET_KEY: str(False)})
+            self._volumes.note(store.volume,
+                               {previous.RESET_KEY: str(False)})
         return content
 
     def _read(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,

@@ -20,18 +20,20 @@ _ATTRIBUTES = (
 )
 
 
-def printable(text: str) -> str:
+def printable(text: str, limit: int = _MAX_TEXT) -> str:
     """Write what could steer a terminal as ``\\xNN``; cut what is too long.
 
     That is control characters, escape sequences and line ends, but also
     characters that are invisible or change the direction of writing.
+
+    :param limit: characters of the text that are shown.
     """
     clean = ''.join(
         char if char.isprintable() else
         char.encode('ascii', 'backslashreplace').decode()
         if ord(char) > 0x7F else f'\\x{ord(char):02x}'
-        for char in text[:_MAX_TEXT])
-    return clean + ('...' if len(text) > _MAX_TEXT else '')
+        for char in text[:limit])
+    return clean + ('...' if len(text) > limit else '')
 
 
 def boot_lines(store: varstore.VariableStore) -> Iterator[str]:

@@ -111,7 +111,7 @@ def _check(variable: varstore.Variable) -> None:
         reason = f'its content must have 1 to {CONTENT_MAX} bytes'
     elif not variable.attributes & 1:
         reason = 'its attributes lack "non-volatile" (bit 0)'
-    elif not variable.attributes <= 0x7F:
+    elif not 0 <= variable.attributes <= 0x7F:
         reason = 'its attributes are unknown'
     if reason:
         raise exception.VariableInvalid(name=variable.key.name, reason=reason)

@@ -197,7 +197,7 @@ class StoreVolumes:
         return [_volume(each) for each in listed
                 if each.name == owner.volume_name and
                 each.metadata.get(INSTANCE_KEY) == owner.uuid and
-                each.status != 'deleting']
+                each.status != 'deleting' and not _is_copy(each)]
 
     def all_stores(self) -> list[Volume]:
         """Return the volumes of all instances of this cloud, whatever status.
@@ -208,7 +208,8 @@ class StoreVolumes:
             listed = self.client().volumes.list(detailed=True)
         return [_volume(each) for each in listed
                 if INSTANCE_KEY in each.metadata and
-                each.name == NAME_PREFIX + each.metadata[INSTANCE_KEY]]
+                each.name == NAME_PREFIX + each.metadata[INSTANCE_KEY] and
+                not _is_copy(each)]
 
     def create(self, owner: Owner) -> str:
         """Ask Cinder for a volume; wait_usable() has to follow.
@@ -385,6 +386,16 @@ class StoreVolumes:
             with contextlib.suppress(cinder_errors.NotFound):
                 self.client().volumes.delete(volume.id, cascade=True)
         LOG.info('Volume %s with UEFI variables was deleted.', volume.id)
+
+
+def _is_copy(found: ty.Any) -> bool:
+    """Tell whether Cinder is still filling it, for a move to another type.
+
+    Administrators are shown it, with the name and metadata of the original
+    (Cinder 29); a half made copy must not be taken for a store.
+    """
+    return (getattr(found, 'migration_status', None) or '').startswith(
+        'target:')
 
 
 def _volume(found: ty.Any) -> Volume:

@@ -5,7 +5,6 @@ Each check returns what is wrong and how to mend it, so that an operator
 finds everything in one message and not one thing a restart.
 """
 from collections.abc import Iterator
-import os
 import shutil
 import typing as ty
 
@@ -29,6 +28,10 @@ LOG = logging.getLogger(__name__)
 #: The first with a format on <nvram>.
 MIN_LIBVIRT = (9, 2, 0)
 
+CREDENTIALS_REFUSED = (
+    'The credentials of [cinder] were refused: correct them; the user needs '
+    'the roles "admin" and "service" in its project.')
+
 #: Storage protocols, as Cinder's pools report them, that need librbd here.
 _RBD_PROTOCOLS = ('ceph', 'rbd')
 
@@ -41,7 +44,8 @@ def check(conf: cfg.ConfigOpts, host: libvirt_host.Host) -> None:
 
     :raises HostNotReady: with every problem and its remedy.
     """
-    problems = [*_configuration(conf), *_software(host), *_firmware(conf)]
+    problems = [*configuration_problems(conf), *software_problems(host),
+                *firmware_problems(conf)]
     if not problems:
         problems = list(_cinder(conf))
     if problems:
@@ -50,7 +54,8 @@ def check(conf: cfg.ConfigOpts, host: libvirt_host.Host) -> None:
             for number, problem in enumerate(problems, 1)))
 
 
-def _configuration(conf: cfg.ConfigOpts) -> Iterator[str]:
+def configuration_problems(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Yield the options that are missing."""
     if not conf.cinder.auth_type:
         yield ('[cinder] auth_type is not set: give the credentials '
                '(auth_type, auth_url, username, password, project_name, ...) '
@@ -61,7 +66,15 @@ def _configuration(conf: cfg.ConfigOpts) -> Iterator[str]:
                'or volumes cannot be detached while the Nova API is away.')
 
 
-def _software(host: libvirt_host.Host) -> Iterator[str]:
+class Versioned(ty.Protocol):
+    """A libvirt whose version can be asked, as nova's Host."""
+
+    def has_min_version(self, wanted: tuple[int, int, int]) -> bool:
+        """Tell whether libvirt is of this version or a later one."""
+
+
+def software_problems(host: Versioned) -> Iterator[str]:
+    """Yield what has to be installed on this host."""
     if not host.has_min_version(MIN_LIBVIRT):
         yield ('libvirt is older than %d.%d.%d, which cannot keep variables '
                'on a volume: install a newer one.' % MIN_LIBVIRT)
@@ -72,14 +85,12 @@ def _software(host: libvirt_host.Host) -> Iterator[str]:
         yield 'qemu-img is not installed: install QEMU\'s tools (qemu-utils).'
 
 
-def _firmware(conf: cfg.ConfigOpts) -> Iterator[str]:
+def firmware_problems(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Yield that there is no firmware, if so."""
     directories = conf.armvm.firmware_descriptor_dirs
-    usable = [
-        descriptor for descriptor in firmware.load_descriptors(directories)
-        if 'aarch64' in descriptor.architectures and
-        os.path.exists(descriptor.loader) and
-        os.path.exists(descriptor.template)]
-    if not usable:
+    if not any('aarch64' in descriptor.architectures and
+               firmware.is_installed(descriptor)
+               for descriptor in firmware.load_descriptors(directories)):
         yield ('No firmware for aarch64 with a variable template is '
                'described in %s: install one (qemu-efi-aarch64, '
                'edk2-aarch64) or correct [armvm] firmware_descriptor_dirs.'
@@ -87,24 +98,17 @@ def _firmware(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 
 def _cinder(conf: cfg.ConfigOpts) -> Iterator[str]:
-    wanted = conf.armvm.nvram_volume_type
     try:
         client = cinder.cinderclient(nova_context.get_admin_context())
-        found = _volume_type(client, wanted)
-        if found is None:
-            yield (f'[armvm] nvram_volume_type "{wanted}" is unknown to '
-                   'Cinder, or private without access for the project of '
-                   '[cinder]: create it or grant the access.')
-            return
-        yield from _type_problems(client, found)
-        yield from _bindings(client, found)
+        wanted = conf.armvm.nvram_volume_type
+        yield from (list(type_problems(client, wanted)) or
+                    binding_problems(client, wanted))
     except (keystone_errors.Unauthorized, cinder_errors.Unauthorized,
             cinder_errors.Forbidden, keystone_errors.Forbidden,
             nova_exception.Unauthorized) as error:
         LOG.error('Cinder or Keystone refused the credentials of [cinder]: '
                   '%s', error)
-        yield ('The credentials of [cinder] were refused: correct them; the '
-               'user needs the roles "admin" and "service" in its project.')
+        yield CREDENTIALS_REFUSED
     except (cinder_errors.ClientException, keystone_errors.ClientException,
             nova_exception.CinderConnectionFailed) as error:
         LOG.warning('Cinder cannot be asked about the volume type of UEFI '
@@ -112,7 +116,37 @@ def _cinder(conf: cfg.ConfigOpts) -> Iterator[str]:
                     'fail to start until it is back: %s', error)
 
 
-def _volume_type(client: ty.Any, wanted: str | None) -> ty.Any:
+def type_problems(client: ty.Any, wanted: str | None) -> Iterator[str]:
+    """Yield what keeps a volume type from being used for stores.
+
+    :param client: of Cinder, with the credentials of [cinder].
+    :param wanted: name or id, None for Cinder's default.
+    :raises cinderclient.exceptions.ClientException: Cinder does not say.
+    """
+    found = volume_type(client, wanted)
+    if found is None:
+        yield (f'The volume type "{wanted}" is unknown to Cinder, or private '
+               'without access for the project of [cinder]: create it, grant '
+               'the access, or choose another ([armvm] nvram_volume_type).')
+        return
+    yield from _kind_problems(client, found)
+
+
+def binding_problems(client: ty.Any, wanted: str | None) -> Iterator[str]:
+    """Yield the Python modules that a volume type needs on a host.
+
+    :param client: as for type_problems().
+    :param wanted: a type for which that yields nothing.
+    :raises cinderclient.exceptions.ClientException: Cinder does not say.
+    """
+    yield from _bindings(client, volume_type(client, wanted))
+
+
+def volume_type(client: ty.Any, wanted: str | None) -> ty.Any:
+    """Return a volume type; None if there is none that may be used.
+
+    :param wanted: name or id, None for Cinder's default.
+    """
     if wanted is None:
         return client.volume_types.default()
     # Admins are shown private types without access as well.
@@ -131,7 +165,7 @@ def _may_use(client: ty.Any, found: ty.Any) -> bool:
                for access in client.volume_type_access.list(found.id))
 
 
-def _type_problems(client: ty.Any, found: ty.Any) -> Iterator[str]:
+def _kind_problems(client: ty.Any, found: ty.Any) -> Iterator[str]:
     try:
         encryption = client.volume_encryption_types.get(found.id)
     except cinder_errors.NotFound:

@@ -39,11 +39,12 @@ class NovaApi:
     """Nova's API as an adapter of keystoneauth, through Nova's own tests.
 
     :ivar before: called with each action before it is carried out.
+    :ivar after: called with each action afterwards, once.
     """
 
     def __init__(self, client):
         self._client = client
-        self.before = lambda action: None
+        self.before = self.after = lambda action: None
 
     def get(self, path, microversion=None):
         return _Answer(self._client.api_get(path).body)
@@ -51,6 +52,8 @@ class NovaApi:
     def post(self, path, json=None, microversion=None):
         self.before(json)
         self._client.api_post(path, json, check_response_status=[202])
+        after, self.after = self.after, lambda action: None
+        after(json)
 
 
 class NvramCommandTestCase(base.ArmServersTestCase):
@@ -74,8 +77,12 @@ class NvramCommandTestCase(base.ArmServersTestCase):
         return nvram_change.StoreEditor(
             self.servers, store_access.StoreAccess(
                 volumes, host_volumes.LibvirtHostVolumes(
-                    self.computes[hostname].driver)), volumes,
+                    self.computes[hostname].driver),
+                self.hosted(hostname).is_recorded), volumes,
             previous.PreviousContents(volumes, 3))
+
+    def hosted(self, hostname):
+        return self.computes[hostname].driver._armvm_guests._hosted
 
     def set(self, content=b'content', editor=None):
         return (editor or self.editor).change(
@@ -155,10 +162,98 @@ class ChangeTest(NvramCommandTestCase):
         self.assertEqual(0, self.editor.change(self.uuid, edit).written)
         self._start_server(self.server)
 
-    def test_lock_of_an_operator_stays(self):
-        self.admin_api.post_server_action(self.uuid, {'lock': None})
-        self.set()
+    def test_server_that_somebody_else_has_locked_is_left_alone(self):
+        self.admin_api.post_server_action(
+            self.uuid, {'lock': {'locked_reason': 'mine'}})
+        error = self.assertRaises(exception.ServerLocked, self.set)
+        self.assertIn('mine', str(error))
         self.assertTrue(self.is_locked())
+        self.assertEqual({}, self.cinder.store.snapshots)
+
+    def lock_again(self):
+        # Nova ignores a second lock by the server's own project, to which
+        # the administrator of these tests belongs.
+        for action in ({'unlock': None}, {'lock': {'locked_reason': 'other'}}):
+            self.admin_api.post_server_action(self.uuid, action)
+
+    def test_command_that_began_beside_this_one_wins(self):
+        before = self.flash(self.server)
+
+        def lock_first(action):
+            self.nova.before = lambda action: None
+            if 'lock' in action:
+                # The other has looked before and locks afterwards.
+                self.addCleanup(self.admin_api.post_server_action, self.uuid,
+                                {'unlock': None})
+                self.nova.after = lambda action: self.lock_again()
+        self.nova.before = lock_first
+        self.assertRaises(exception.ServerLocked, self.set)
+        self.assertEqual(before, self.flash(self.server))
+        self.assertTrue(self.is_locked())
+
+    def test_lock_that_is_lost_ends_the_change_before_it_is_written(self):
+        before = self.flash(self.server)
+
+        def edit(flash):
+            self.lock_again()
+            return varwrite.edited(flash, {KEY: variable()})
+        self.assertRaises(exception.ServerLocked, self.editor.change,
+                          self.uuid, edit)
+        self.assertEqual(before, self.flash(self.server))
+        self.assertTrue(self.is_locked())
+
+    def test_start_by_an_administrator_ends_the_change(self):
+        before = self.flash(self.server)
+
+        def edit(flash):
+            self.admin_api.post_server_action(self.uuid, {'os-start': None})
+            self._wait_for_state_change(self.server, 'ACTIVE')
+            return varwrite.edited(flash, {KEY: variable()})
+        self.assertRaises(exception.ServerNotOff, self.editor.change,
+                          self.uuid, edit)
+        self.assertEqual(before, self.flash(self.server))
+        self.assertFalse(self.is_locked())
+        self._stop_server(self.server)
+        self._start_server(self.server)
+
+    def test_start_by_an_administrator_ends_the_reset(self):
+        real = self.editor._kept.keep
+
+        def keep(*given):
+            self.admin_api.post_server_action(self.uuid, {'os-start': None})
+            self._wait_for_state_change(self.server, 'ACTIVE')
+            return real(*given)
+        with mock.patch.object(self.editor._kept, 'keep', keep):
+            self.assertRaises(exception.ServerNotOff, self.editor.reset,
+                              self.uuid)
+        self.guest_writes(self.server, 'x')
+        self._stop_server(self.server)
+        self._start_server(self.server)
+        self.assertEqual('x', self.guest_reads(self.server))
+
+    def test_what_the_guest_wrote_is_not_taken_back(self):
+        """Cinder was away when the guest started, so the snapshot is there."""
+        self.set()
+        self.cinder.fail('snapshot_delete', 503)
+        self._start_server(self.server)
+        self.cinder.heal('snapshot_delete')
+        self.write_flash(self.server, varwrite.edited(
+            self.flash(self.server)[:varstore.READ_SIZE],
+            {KEY: variable(b'by the guest')}))
+        self._stop_server(self.server)
+        self.assertEqual(1, len(self.cinder.store.snapshots))
+        self.assertRaises(exception.StoreNothingKept, self.editor.undo,
+                          self.uuid)
+        self.set(b'again')
+        self.editor.undo(self.uuid)
+        self.assertEqual(b'by the guest', self.found()[KEY].content)
+
+    def test_error_of_the_host_is_told_in_words(self):
+        with mock.patch.object(access.PathBytes, 'read_at',
+                               side_effect=OSError(5, 'Input/output error')):
+            error = self.assertRaises(exception.StoreNotOpened, self.set)
+        self.assertIn('Input/output error', str(error))
+        self.assertFalse(self.is_locked())
 
     def test_edit_that_fails_changes_nothing(self):
         def edit(flash):
@@ -210,24 +305,41 @@ class DeathTest(NvramCommandTestCase):
 
     def test_server_does_not_start_from_half_a_change(self):
         with self.dies_after(1):
-            self.assertRaises(OSError, self.replace_all)
+            self.assertRaises(exception.StoreNotOpened, self.replace_all)
         self.assertRaises(
             client.OpenStackApiException, self.api.post_server_action,
             self.uuid, {'os-start': None})
         self._wait_for_state_change(self.server, 'SHUTOFF')
         self.assertIn('cut short', self.reason(self.server, 'start'))
 
-    def test_change_can_be_repeated(self):
+    def test_nothing_is_built_upon_half_a_change(self):
         with self.dies_after(1):
-            self.assertRaises(OSError, self.replace_all)
+            self.assertRaises(exception.StoreNotOpened, self.replace_all)
+        self.assertRaises(exception.StoreChangeUnfinished, self.replace_all)
+        self.editor.undo(self.uuid)
         self.replace_all()
         self._start_server(self.server)
         self.assertEqual(4, len(self.found()))
 
+    def test_whole_flash_can_replace_half_a_change(self):
+        whole = self.flash(self.server)
+        with self.dies_after(1):
+            self.assertRaises(exception.StoreNotOpened, self.replace_all)
+        self.editor.change(self.uuid, lambda flash: whole, whole=True)
+        self._start_server(self.server)
+        self.assertEqual(b'before', self.found()[KEY].content)
+
+    def test_reset_can_follow_half_a_change(self):
+        with self.dies_after(1):
+            self.assertRaises(exception.StoreNotOpened, self.replace_all)
+        self.editor.reset(self.uuid)
+        self._start_server(self.server)
+        self.assertEqual({}, dict(self.found()))
+
     def test_change_can_be_taken_back(self):
         before = self.flash(self.server)
         with self.dies_after(1):
-            self.assertRaises(OSError, self.replace_all)
+            self.assertRaises(exception.StoreNotOpened, self.replace_all)
         self.assertNotEqual(before, self.flash(self.server))
         self.editor.undo(self.uuid)
         self.assertEqual(before, self.flash(self.server))
@@ -237,11 +349,14 @@ class DeathTest(NvramCommandTestCase):
         self._start_server(self.server)
         self.assertEqual(b'before', self.found()[KEY].content)
 
-    def test_mark_that_outlived_a_complete_change_goes(self):
-        self.cinder.store.volumes[self.store_of(self.server).id].metadata[
-            previous.CHANGING_KEY] = 'True'
-        self.editor.change(self.uuid, lambda flash: flash)
-        self._start_server(self.server)
+    def test_lock_of_a_process_that_died_is_explained(self):
+        with mock.patch.object(self.servers, '_let_go'):
+            self.set()
+        error = self.assertRaises(exception.ServerLocked, self.set)
+        for words in ('armvm-manage', 'process', 'openstack server unlock'):
+            self.assertIn(words, str(error))
+        self.admin_api.post_server_action(self.uuid, {'unlock': None})
+        self.set(b'again')
 
 
 class WholeTest(NvramCommandTestCase):
@@ -271,6 +386,12 @@ class WholeTest(NvramCommandTestCase):
         self._stop_server(self.server)
         self._start_server(self.server)
         self.assertEqual('x', self.guest_reads(self.server))
+
+    def test_change_that_a_reset_would_undo_is_refused(self):
+        self.editor.reset(self.uuid)
+        self.assertRaises(exception.StoreResetWaiting, self.set)
+        self.editor.undo(self.uuid)
+        self.set()
 
     def test_reset_can_be_taken_back(self):
         self.set()
@@ -317,12 +438,10 @@ class RetypeTest(NvramCommandTestCase):
         super().setUp()
         self.cinder.store.add_type('other')
 
-    def retype(self, hostname='compute1', wanted='other'):
+    def retype(self, hostname='compute1', wanted='other', limit=3):
         volumes = self.volumes_of(hostname)
-        driver = self.computes[hostname].driver
         return nvram_retype.Retyper(
-            hostname, self.servers, volumes,
-            driver._armvm_guests._hosted, 3,
+            hostname, self.servers, volumes, self.hosted(hostname), limit,
             lambda line: None).retype(self.uuid, wanted)
 
     def test_store_has_its_content_on_the_other_type(self):
@@ -345,10 +464,16 @@ class RetypeTest(NvramCommandTestCase):
         self._start_server(self.server)
         self.assert_store_in_use(self.server)
 
-    def test_unknown_type_changes_nothing(self):
-        self.assertRaises(exception.StoreRefused, self.retype,
-                          wanted='nothing')
-        self.assertEqual('attached', self.attachment_of(self.server).status)
+    def test_type_that_cannot_be_used_changes_nothing(self):
+        self.cinder.store.add_type('secret', encrypted=True)
+        for wanted, words in (('nothing', 'unknown'),
+                              ('secret', 'encrypted')):
+            with self.subTest(wanted):
+                error = self.assertRaises(exception.VolumeTypeUnsuitable,
+                                          self.retype, wanted=wanted)
+                self.assertIn(words, str(error))
+                self.assertEqual('attached',
+                                 self.attachment_of(self.server).status)
         self._start_server(self.server)
         self.assert_store_in_use(self.server)
 

@@ -32,12 +32,12 @@ class StartUpTest(base.ArmServersTestCase):
 
     def test_volume_type_is_unknown(self):
         self.flags(nvram_volume_type='nvram', group='armvm')
-        self.assertIn('nvram_volume_type "nvram"', self.refusal())
+        self.assertIn('volume type "nvram"', self.refusal())
 
     def test_volume_type_is_private_to_others(self):
         self.cinder.store.add_type('nvram', projects=('another project',))
         self.flags(nvram_volume_type='nvram', group='armvm')
-        self.assertIn('nvram_volume_type "nvram"', self.refusal())
+        self.assertIn('volume type "nvram"', self.refusal())
 
     def test_volume_type_is_private_to_the_service_project(self):
         self.cinder.store.add_type(

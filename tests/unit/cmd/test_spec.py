@@ -8,6 +8,7 @@ from nova import conf as nova_conf
 from oslo_config import cfg
 import testtools
 
+from nova_armvm.cmd import dialogue
 from nova_armvm.cmd import manage
 from nova_armvm.cmd import spec
 from nova_armvm import exception
@@ -80,7 +81,7 @@ class SpecTest(testtools.TestCase):
 
     def test_host_that_breaks_a_demand(self):
         status, printed, _ = self.run_command(Libvirt(firmware=''))
-        self.assertEqual(manage.FOUND, status)
+        self.assertEqual(dialogue.FOUND, status)
         self.assertIn('install it', printed)
 
     def test_json_has_every_row(self):
@@ -92,7 +93,7 @@ class SpecTest(testtools.TestCase):
 
     def test_host_without_libvirt(self):
         status, _, complaint = self.run_command(Libvirt(away=True))
-        self.assertEqual(manage.FAILED, status)
+        self.assertEqual(dialogue.FAILED, status)
         self.assertIn('no such socket', complaint)
 
     def test_machine_without_the_python_module(self):

@@ -15,7 +15,7 @@ class SoftwareTest(unittest.TestCase):
     def problems(self, host=NEW_HOST, path='/bin', monitor=object()):
         with mock.patch.dict('os.environ', PATH=path), mock.patch(
                 'nova_armvm.virt.boot_order.libvirt_qemu', monitor):
-            return list(preflight._software(host))
+            return list(preflight.software_problems(host))
 
     def test_missing_qemu_img_is_told_with_the_package(self):
         told, = self.problems(path='/does/not/exist')
@@ -39,12 +39,13 @@ class BindingsTest(unittest.TestCase):
                                   storage_protocol='ceph'),
             types.SimpleNamespace(volume_backend_name='lvm',
                                   storage_protocol=['iSCSI', 'iscsi'])]
-        client = types.SimpleNamespace(pools=types.SimpleNamespace(
-            list=lambda detailed: pools))
         found = types.SimpleNamespace(name='t', extra_specs=extra_specs)
+        client = types.SimpleNamespace(
+            pools=types.SimpleNamespace(list=lambda detailed: pools),
+            volume_types=types.SimpleNamespace(default=lambda: found))
         with mock.patch('oslo_utils.importutils.try_import',
                         lambda name: None if name in missing else name):
-            return list(preflight._bindings(client, found))
+            return list(preflight.binding_problems(client, None))
 
     def test_type_on_ceph_needs_both_modules(self):
         told = ' '.join(self.problems({'volume_backend_name': 'ceph'}))
