@@ -79,6 +79,7 @@ def write(host: config.Host, driver: str | None = None,
     for name, target in MOUNTS.items():
         pathlib.Path(target).mkdir(parents=True, exist_ok=True)
         (host.directory / name).mkdir(parents=True, exist_ok=True)
+    (host.directory / 'sys').mkdir(exist_ok=True)
     _libvirt(host)
     _ssh(host)
     for path in (ceph.CONF, ceph.CINDER_KEYRING):

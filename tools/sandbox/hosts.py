@@ -23,6 +23,11 @@ set -e
 hostname "$1"
 shift
 while [ $# -gt 0 ]; do mount --bind "$1" "$2"; shift 2; done
+# A mount of sysfs shows the network devices of who made it. In the machine's
+# own Nova would not find the taps of this host, and so never remove one.
+mount -t sysfs sysfs "$SYS"
+mount --rbind /sys/fs "$SYS/fs"
+mount --rbind "$SYS" /sys
 touch "$READY"
 exec sleep infinity
 """
@@ -47,7 +52,8 @@ class ComputeHost:
             self._name('init'),
             ('/usr/bin/unshare', '--mount', '--uts', '--net', '--propagation',
              'private', '/bin/sh', '-c', _INIT, 'init', self.host.name,
-             *pairs), {'READY': str(self._ready)})
+             *pairs), {'READY': str(self._ready),
+                       'SYS': str(self.host.directory / 'sys')})
 
     def inside(self, *command: str | os.PathLike) -> tuple[str, ...]:
         """Return a command that runs in the host's namespaces."""
