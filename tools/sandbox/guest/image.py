@@ -15,6 +15,7 @@ import uuid
 
 from tools.sandbox import config
 from tools.sandbox.guest import debian
+from tools.sandbox.guest import load_option
 from tools.sandbox import process
 
 _MIB = 1024 * 1024
@@ -37,10 +38,12 @@ class Disk:
 
     :ivar identity: the name, one letter.
     :ivar port: what its system is made of.
+    :ivar unattended: it writes variables without being told to.
     """
 
     identity: str
     port: debian.Port = debian.ARM64
+    unattended: bool = False
 
     @property
     def path(self) -> pathlib.Path:
@@ -65,6 +68,11 @@ class Disk:
 DISK_A, DISK_B, RESCUE = (Disk(name) for name in 'ABR')
 DISK_32 = Disk('T', debian.ARMHF)
 ALL = (DISK_A, DISK_B, RESCUE, DISK_32)
+#: For those who have the API and nothing else: to boot from, for rescue and
+#: for AArch32.
+UNATTENDED, UNATTENDED_RESCUE, UNATTENDED_32 = ALL_UNATTENDED = (
+    Disk('U', unattended=True), Disk('V', unattended=True),
+    Disk('W', debian.ARMHF, unattended=True))
 
 
 def build(disk: Disk) -> pathlib.Path:
@@ -113,7 +121,7 @@ def _assemble(disk: Disk, tree: pathlib.Path,
     _run('mcopy', '-i', esp, program, f'::/EFI/BOOT/{program.name}')
     _run('mcopy', '-i', esp, next((tree / 'boot').glob('vmlinuz-*')),
          '::/vmlinuz')
-    _run('mcopy', '-i', esp, _initramfs(tree, scratch), '::/initrd')
+    _run('mcopy', '-i', esp, _initramfs(disk, tree, scratch), '::/initrd')
     _run('dd', f'if={esp}', f'of={image}', 'bs=1M', 'conv=notrunc,sparse',
          f'seek={_ESP_START // _MIB}')
     return image
@@ -134,7 +142,8 @@ def _drivers(tree: pathlib.Path) -> Iterator[pathlib.Path]:
             yield next(release.rglob(f'{name}.ko'))
 
 
-def _initramfs(tree: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
+def _initramfs(disk: Disk, tree: pathlib.Path,
+               scratch: pathlib.Path) -> pathlib.Path:
     root = scratch / 'root'
     (root / 'bin').mkdir(parents=True)
     (root / 'modules').mkdir()
@@ -144,6 +153,10 @@ def _initramfs(tree: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
     script = root / 'init'
     shutil.copy(pathlib.Path(__file__).with_name('init.sh'), script)
     script.chmod(0o755)
+    if disk.unattended:
+        (root / 'own-option').write_text(load_option.for_file(
+            f'disk {disk.identity}', disk.partition, disk.start_sector,
+            disk.sectors, f'\\EFI\\BOOT\\{disk.port.program}').hex())
     names = '\n'.join(str(path.relative_to(root))
                       for path in sorted(root.rglob('*')))
     packed = subprocess.run(

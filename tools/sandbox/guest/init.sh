@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # The first process of the sandbox's guest. Reports the UEFI variables on its
 # consoles, one JSON object a line behind "ARMVM ", and does what it is told
-# there: lines of "SEQUENCE COMMAND ARGUMENTS".
+# there: lines of "SEQUENCE COMMAND ARGUMENTS". On a disk for those who cannot
+# tell it anything (Tempest has the API and nothing else) it writes unasked.
 /bin/busybox mkdir -p /proc /sys /dev /tmp /sbin /usr/bin /usr/sbin
 /bin/busybox --install -s
 mount -t proc proc /proc
@@ -15,6 +16,13 @@ mount -t efivarfs efivarfs $vars
 global=8be4df61-93ca-11d2-aa0d-00e098032b8c
 # The firmware takes only names that UEFI knows under the global one.
 ours=a9d1b2f4-6c0e-4d53-9b71-2f6d1c3e5a80
+# Of Linux's own records of a crash. It lets variables with this GUID be
+# written again; others that it does not know are immutable once made, and
+# busybox has no chattr.
+again=cfc8fc79-be2e-4ddc-97f0-9f98bfe298a0
+# The boot option of this disk in hexadecimal; see image.py.
+own_option=/own-option
+beat_seconds=5
 disk=$(sed -n 's/.*armvm.disk=\([^ ]*\).*/\1/p' /proc/cmdline)
 boot_id=$(cat /proc/sys/kernel/random/boot_id)
 
@@ -39,7 +47,9 @@ report() {
         "\"boot_id\":\"$boot_id\",\"description\":\"$tables\"," \
         "\"current\":\"$(content BootCurrent-$global)\"," \
         "\"order\":\"$(content BootOrder-$global)\"," \
-        "\"probe\":\"$(content ArmvmProbe-$ours)\",\"options\":{$options}}"
+        "\"probe\":\"$(content ArmvmProbe-$ours)\"," \
+        "\"boots\":\"$(content ArmvmBoots-$again)\"," \
+        "\"beat\":\"$(content ArmvmBeat-$again)\",\"options\":{$options}}"
 }
 
 # write SEQUENCE NAME-GUID HEX: attributes and content in one write. A variable
@@ -162,6 +172,55 @@ converse() {
         esac
     done
 }
+
+# The first boot of a store: a random variable, and an option of the guest's
+# own in front of the boot order, as an installer of an operating system does.
+claim() {
+    random=$(dd if=/dev/urandom bs=16 count=1 2>/dev/null |
+        hexdump -v -e '1/1 "%02x"')
+    write 0 ArmvmProbe-$ours "07000000$random"
+    write 0 Boot0040-$global "07000000$(cat $own_option)"
+    write 0 BootOrder-$global "070000004000$(content BootOrder-$global)"
+}
+
+# One number more in a variable that is written again and again.
+count() {
+    before=$(content "$1-$again")
+    write 0 "$1-$again" "07000000$(printf %08x $((0x${before:-0} + 1)))"
+}
+
+# Tells the time as long as it can write; whoever has moved a running guest
+# knows by it that the guest goes on, and that its store does.
+beat() {
+    count ArmvmBeat >/tmp/beat
+    result=failed
+    grep -q '"result":"ok"' /tmp/beat && result=ok
+    echo "ARMVM {\"event\":\"alive\",\"sequence\":0," \
+        "\"disk\":\"$disk\",\"boot_id\":\"$boot_id\"," \
+        "\"beat\":\"$(content ArmvmBeat-$again)\",\"result\":\"$result\"}"
+}
+
+# Says and writes by itself what converse() does when it is told to.
+unattended() {
+    stty -echo -onlcr
+    report boot
+    [ -n "$(content ArmvmProbe-$ours)" ] || claim
+    count ArmvmBoots
+    report report
+    load_virtio
+    seconds=0
+    devices=
+    while :; do
+        [ $((seconds % beat_seconds)) = 0 ] && beat
+        set -- /sys/block/* /sys/class/net/*
+        [ "$*" = "$devices" ] || hardware 0
+        devices="$*"
+        seconds=$((seconds + 1))
+        sleep 1
+    done
+}
+
+[ -f $own_option ] && unattended
 
 # 0x078000: a serial device of virtio. Without its drivers it would be mute.
 if grep -q 0x078000 /sys/bus/pci/devices/*/class; then
