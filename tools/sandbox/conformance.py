@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import json
 
+from nova_armvm_tempest_plugin import conformance as inside
 from tools.sandbox import cloud
 from tools.sandbox import config
 from tools.sandbox.guest import console
@@ -92,8 +93,8 @@ def _hot_plug(story: stories.Story, machine: machines.Machine) -> None:
         def look() -> console.Event | None:
             report = server.console.hardware()
             return report if (
-                len(_listed(report, 'disks', 'vd')) == disks and
-                len(_listed(report, 'interfaces', 'eth')) == ports and
+                len(inside.disks(report)) == disks and
+                len(inside.interfaces(report)) == ports and
                 report['free_ports'] == free) else None
 
         def wait() -> tuple[str, bool]:
@@ -113,8 +114,3 @@ def _hot_plug(story: stories.Story, machine: machines.Machine) -> None:
             return sees(*expected)()
         story.check(step, f'the guest has {expected[0]} disks and '
                     f'{expected[1]} interfaces', change)
-
-
-def _listed(report: console.Event, what: str, kind: str) -> list[str]:
-    return [name for name in report[what].split(',')
-            if name.startswith(kind)]

@@ -6,6 +6,7 @@ nova_armvm.profile.requirements.
 """
 import dataclasses
 
+from nova_armvm_tempest_plugin import conformance
 from tools.sandbox.guest import console
 from tools.sandbox.guest import image
 
@@ -78,30 +79,16 @@ def _words(machine: str, description: str, gic: str, consoles: str,
 
 def seen(report: console.Event) -> str:
     """Return what a guest sees, in the words of Machine.expected."""
-    consoles = ['pl011'] if report['uart'] in ('uart-pl011',
-                                               'sbsa-uart') else []
+    consoles = ['pl011'] if conformance.has_pl011(report) else []
     if report['virtio_consoles']:
         consoles.append('virtio')
     return _words(report['machine'], report['description'], report['gic'],
                   ', '.join(consoles), report['free_ports'])
 
 
-def _number(version: str) -> float:
-    return float(version or 0)
-
-
 def platform(report: console.Event) -> tuple[str, bool]:
-    """Judge what every machine has to have.
-
-    FW-1 (UEFI 2.6), FW-4 (clock by UEFI), FW-5 (EL1, which AArch32 calls
-    SVC; PSCI 0.2), PL-3 (virtual timer).
-    """
+    """Judge what every machine has to have."""
     words = (f'UEFI {report["efi"]}, {report["clocks"].split(" ")[0]}, '
              f'{report["level"]}, PSCI {report["psci"]} by '
              f'{report["conduit"]}, {report["timer"]} timer')
-    return words, (_number(report['efi']) >= 2.6 and
-                   'rtc-efi' in report['clocks'] and
-                   report['level'] in ('EL1', 'SVC') and
-                   _number(report['psci']) >= 0.2 and
-                   report['conduit'] in ('hvc', 'smc') and
-                   report['timer'] == 'virt')
+    return words, not conformance.unmet(report)

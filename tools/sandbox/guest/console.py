@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Talking to the sandbox's guest over its serial console."""
 from collections.abc import Callable, Iterator
-import json
 import os
 import pathlib
 import struct
 import tty
-import typing as ty
 
+from nova_armvm_tempest_plugin import guest
 from tools.sandbox.guest import load_option
 from tools.sandbox import process
 
-_MARK = b'ARMVM '
 _ANSWER_SECONDS = 60
 GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 
@@ -20,25 +18,13 @@ GLOBAL = '8be4df61-93ca-11d2-aa0d-00e098032b8c'
 OURS = 'a9d1b2f4-6c0e-4d53-9b71-2f6d1c3e5a80'
 PROBE = 'ArmvmProbe'
 
-Event = dict[str, ty.Any]
+Event = guest.Event
+numbers = guest.numbers
 
 
 def parse(line: bytes) -> Event | None:
     """Return what a line of the console says, None if it is not for us."""
-    _before, mark, text = line.partition(_MARK)
-    if not mark:
-        return None
-    try:
-        event = json.loads(text)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
-
-
-def numbers(content: str) -> tuple[int, ...]:
-    """Read BootOrder or BootCurrent as the guest shows it."""
-    raw = bytes.fromhex(content)
-    return struct.unpack(f'<{len(raw) // 2}H', raw)
+    return guest.parse(line.decode(errors='replace'))
 
 
 class Console:
