@@ -243,6 +243,19 @@ class VariableFileInvalid(StoreError):
                '%(reason)s.')
 
 
+# An image that brings variables along
+
+class TemplateUnusable(ArmVMError):
+    # Short: Nova cuts a fault at 255 characters.
+    msg_fmt = ('Image %(image_id)s, named by hw_armvm_nvram_template, is '
+               'unusable: %(reason)s.')
+
+
+class TemplateUnreachable(ArmVMError):
+    msg_fmt = ('Image %(image_id)s, named by hw_armvm_nvram_template, could '
+               'not be read from the image service (Glance).')
+
+
 # The guest
 
 class GuestRefused(ArmVMError):

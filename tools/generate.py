@@ -4,6 +4,7 @@
 ``python -m tools.generate`` after a property has changed; a test fails when
 it was forgotten.
 """
+from collections.abc import Iterable
 import json
 import pathlib
 
@@ -11,8 +12,14 @@ from nova_armvm.profile import properties
 from nova_armvm.profile import registry
 
 ROOT = pathlib.Path(__file__).parent.parent
-METADEFS = ROOT / 'etc/glance/metadefs/compute-armvm.json'
+_DIRECTORY = ROOT / 'etc/glance/metadefs'
+METADEFS = _DIRECTORY / 'compute-armvm.json'
+#: Glance has one list of resource types for all properties of a file.
+IMAGE_METADEFS = _DIRECTORY / 'compute-armvm-image.json'
 REFERENCE = ROOT / 'doc/source/properties.inc'
+
+_OF_IMAGES = {'name': 'OS::Glance::Image', 'prefix': properties.IMAGE_PREFIX}
+_OF_FLAVORS = {'name': 'OS::Nova::Flavor', 'prefix': properties.FLAVOR_PREFIX}
 
 
 def _definition(wanted: properties.Property) -> dict[str, object]:
@@ -20,31 +27,47 @@ def _definition(wanted: properties.Property) -> dict[str, object]:
 
     All are strings, which is what images and flavors keep.
     """
+    values = ({'pattern': f'^{wanted.pattern}$'} if wanted.pattern
+              else {'enum': list(wanted.allowed)})
     return {'title': wanted.title, 'description': wanted.description,
-            'type': 'string', 'enum': list(wanted.allowed)}
+            'type': 'string', **values}
 
 
 def metadefs() -> str:
-    """Return the namespace for ``glance-manage db load_metadefs``.
+    """Return the namespace of what images and flavors ask for."""
+    return _namespace(
+        'OS::Compute::ArmVM', 'ARM Virtual Machine',
+        'Hardware of servers that follow the VM System Specification for ARM '
+        'Processors, and where their UEFI variables live.',
+        (_OF_IMAGES, _OF_FLAVORS),
+        (each for each in registry.PROPERTIES if not each.of_images_only))
+
+
+def image_metadefs() -> str:
+    """Return the namespace of what only images ask for."""
+    return _namespace(
+        'OS::Compute::ArmVMImage', 'ARM Virtual Machine, Images',
+        'What servers from an image begin with.', (_OF_IMAGES,),
+        (each for each in registry.PROPERTIES if each.of_images_only))
+
+
+def _namespace(name: str, title: str, description: str,
+               resource_types: tuple[dict[str, str], ...],
+               wanted: Iterable[properties.Property]) -> str:
+    """Return a namespace for ``glance-manage db load_metadefs``.
 
     The prefixes make of one definition the name of the image property and
     that of the flavor's extra spec.
     """
     return json.dumps({
-        'namespace': 'OS::Compute::ArmVM',
-        'display_name': 'ARM Virtual Machine',
-        'description':
-            'Hardware of servers that follow the VM System Specification for '
-            'ARM Processors, and where their UEFI variables live. Needs '
-            'compute hosts with the driver armvm.ArmVMLibvirtDriver.',
+        'namespace': name,
+        'display_name': title,
+        'description': f'{description} Needs compute hosts with the driver '
+                       'armvm.ArmVMLibvirtDriver.',
         'visibility': 'public',
         'protected': True,
-        'resource_type_associations': [
-            {'name': 'OS::Glance::Image', 'prefix': properties.IMAGE_PREFIX},
-            {'name': 'OS::Nova::Flavor', 'prefix': properties.FLAVOR_PREFIX},
-        ],
-        'properties': {wanted.name: _definition(wanted)
-                       for wanted in registry.PROPERTIES},
+        'resource_type_associations': list(resource_types),
+        'properties': {each.name: _definition(each) for each in wanted},
     }, indent=4) + '\n'
 
 
@@ -55,18 +78,29 @@ def reference() -> str:
              '15 50', '', '   * - Image property', '     - Flavor extra spec',
              '     - Values', '     - Meaning']
     for wanted in registry.PROPERTIES:
-        values = (wanted.allowed_words if wanted.counts else ', '.join(
-            f'``{value}``' for value in wanted.allowed))
-        lines += [f'   * - ``{wanted.image_name}``',
-                  f'     - ``{wanted.flavor_name}``', f'     - {values}',
+        flavor = ('none' if wanted.of_images_only
+                  else f'``{wanted.flavor_name}``')
+        lines += [f'   * - ``{wanted.image_name}``', f'     - {flavor}',
+                  f'     - {_values(wanted)}',
                   f'     - {wanted.description}']
     return '\n'.join(lines) + '\n'
 
 
+def _values(wanted: properties.Property) -> str:
+    if wanted.counts or wanted.pattern:
+        return wanted.allowed_words
+    return ', '.join(f'``{value}``' for value in wanted.allowed)
+
+
+#: Every file that is made, and what makes it.
+MADE = {METADEFS: metadefs, IMAGE_METADEFS: image_metadefs,
+        REFERENCE: reference}
+
+
 def main() -> None:
-    METADEFS.parent.mkdir(parents=True, exist_ok=True)
-    METADEFS.write_text(metadefs())
-    REFERENCE.write_text(reference())
+    for path, made in MADE.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made())
 
 
 if __name__ == '__main__':

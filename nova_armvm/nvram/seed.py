@@ -6,7 +6,7 @@ whole GiB, so the store is a qcow2 image from byte 0 of the volume. Its
 metadata is preallocated: a variable write changes data only, so a crash in
 the middle of one cannot damage the image.
 """
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import dataclasses
 import hashlib
 import json
@@ -46,6 +46,31 @@ class Seed:
     checksum: str
     image_size: int
     chunks: tuple[tuple[int, bytes], ...]
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return bytes of the image; fewer only where it ends."""
+        found = bytearray(max(0, min(length, self.image_size - offset)))
+        for start, block in self.chunks:
+            first = max(start, offset)
+            last = min(start + len(block), offset + len(found))
+            if first < last:
+                found[first - offset:last - offset] = (
+                    block[first - start:last - start])
+        return bytes(found)
+
+    def with_blocks(self, blocks: Iterable[tuple[int, bytes]]) -> 'Seed':
+        """Return a seed with other bytes in some clusters.
+
+        :param blocks: (offset, bytes), each from the start of a cluster.
+        """
+        chunks, size = dict(self.chunks), self.image_size
+        for offset, block in blocks:
+            whole = block + chunks.get(offset, b'')[len(block):]
+            chunks[offset] = whole
+            size = max(size, offset + len(whole))
+        return dataclasses.replace(self, image_size=size, chunks=tuple(sorted(
+            (offset, block) for offset, block in chunks.items()
+            if any(block))))
 
 
 class SeedBuilder:

@@ -20,6 +20,7 @@ from nova_armvm.nvram import previous
 from nova_armvm.nvram import privileged
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
+from nova_armvm.nvram import template as image_template
 from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume as cinder_volume
 from nova_armvm.profile import guest_xml
@@ -34,6 +35,11 @@ SECURE_BOOT_KEY = 'armvm_secure_boot'
 OFFERED_KEY = 'armvm_boot_offered'
 # The whole flash was written, zeros and all, by a live migration.
 SWOLLEN_KEY = 'armvm_swollen'
+# The image whose variables the store began with, and what was in it.
+IMAGE_KEY = 'armvm_template_image'
+IMAGE_CHECKSUM_KEY = 'armvm_template_image_sha256'
+
+Brought = Callable[[], image_template.StoreTemplate | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +76,8 @@ class Stores:
     def content(
             self, store: hosting.ConnectedStore, reset: bool,
             template: Callable[[], tuple[firmware.Descriptor, bool]],
-            file: guest_xml.FlashFile | None = None) -> Content:
+            file: guest_xml.FlashFile | None = None,
+            brought: Brought = lambda: None) -> Content:
         """Read a store, after seeding it when it is new.
 
         :param store: not in use by a guest.
@@ -79,7 +86,10 @@ class Stores:
             for: the firmware that the guest gets and whether it is for
             Secure Boot.
         :param file: what a new store begins with instead of the template.
+        :param brought: asked when the store is seeded: the variables that
+            the image brings along, None for those of the firmware.
         :raises StoreSeedFailed: the template could not be written.
+        :raises TemplateUnusable: what the image brings along is no use.
         :raises StoreReadFailed: the volume could not be read.
         :raises StoreImageInvalid: it holds something else than a store.
         :raises StoreChangeUnfinished: an operator's change was cut short.
@@ -96,7 +106,9 @@ class Stores:
             if firmware_for_it is None:
                 raise exception.StoreImageInvalid(
                     reason='the store that it once held is gone')
-            content = self._seed(store, volume, file, *firmware_for_it)
+            content = self._seed(store, volume, file,
+                                 brought() if file is None else None,
+                                 *firmware_for_it)
         if asked:
             # Before the guest can write what another reset would lose.
             self._volumes.note(store.volume,
@@ -135,12 +147,17 @@ class Stores:
 
     def _seed(self, store: hosting.ConnectedStore, volume: access.VolumeBytes,
               file: guest_xml.FlashFile | None,
+              brought: image_template.StoreTemplate | None,
               descriptor: firmware.Descriptor, secure_boot: bool) -> Content:
-        """Begin with the template, or with what the stock driver had."""
+        """Begin with a template, or with what the stock driver had."""
         try:
             new = self._seeds.seed_for(descriptor.template,
                                        descriptor.template_format)
-            if file is not None:
+            variables = varstore.parse(b'')
+            if brought is not None:
+                _check_same(store, brought)
+                new, variables = image_template.applied(brought, new)
+            elif file is not None:
                 new = self._taken_over(new, file)
             seed.write(new, volume)
         except exception.ArmVMError:
@@ -151,15 +168,14 @@ class Stores:
             raise failed(volume_id=store.volume.id) from error
         LOG.info('Volume %(volume)s was seeded from %(origin)s',
                  {'volume': store.volume.id,
-                  'origin': (f'firmware {descriptor.name}' if file is None
-                             else f'the file {file.path}')},
+                  'origin': _origin(descriptor, file, brought)},
                  instance_uuid=store.owner.uuid)
-        variables = varstore.parse(b'')
         if file is not None:
             variables = _understood(_flash(qcow2.Qcow2Reader(volume.read_at)),
                                     store.owner)
         return Content(new.flash_size, variables,
-                       _facts(new, descriptor, secure_boot), new=True)
+                       _facts(new, descriptor, secure_boot) |
+                       _image_facts(store.volume, brought), new=True)
 
     def _taken_over(self, template: seed.Seed,
                     file: guest_xml.FlashFile) -> seed.Seed:
@@ -271,6 +287,48 @@ def _facts(made: seed.Seed, descriptor: firmware.Descriptor,
             DESCRIPTOR_KEY: descriptor.name,
             TEMPLATE_KEY: made.checksum,
             SECURE_BOOT_KEY: str(secure_boot)}
+
+
+def _image_facts(volume: cinder_volume.Volume,
+                 brought: image_template.StoreTemplate | None
+                 ) -> dict[str, str]:
+    """Return what a volume remembers of an image with variables."""
+    if brought is not None:
+        return {IMAGE_KEY: brought.image_id,
+                IMAGE_CHECKSUM_KEY: brought.checksum}
+    # Of an image that the server was rebuilt from before.
+    return {key: '' for key in (IMAGE_KEY, IMAGE_CHECKSUM_KEY)
+            if key in volume.metadata}
+
+
+def _origin(descriptor: firmware.Descriptor,
+            file: guest_xml.FlashFile | None,
+            brought: image_template.StoreTemplate | None) -> str:
+    """Say what a store began with."""
+    if file is not None:
+        return f'the file {file.path}'
+    of_firmware = f'firmware {descriptor.name}'
+    if brought is None:
+        return of_firmware
+    return (f'{of_firmware} with the {len(brought.variables)} variables of '
+            f'image {brought.image_id}')
+
+
+def _check_same(store: hosting.ConnectedStore,
+                brought: image_template.StoreTemplate) -> None:
+    """Refuse an image that is not what it was when the store began with it.
+
+    Glance never changes the content of an image, but an id can be used
+    again once the image is gone.
+
+    :raises TemplateUnusable: it is another.
+    """
+    known = store.volume.metadata
+    if (known.get(IMAGE_KEY) == brought.image_id and
+            known.get(IMAGE_CHECKSUM_KEY) != brought.checksum):
+        raise image_template.unusable(
+            brought.image_id, 'its content is not what it was when the '
+            'server first started')
 
 
 def _understood(flash: bytes,

@@ -33,6 +33,7 @@ class Hardware:
     console: str | None = None
     hotplug_ports: str | None = None
     nvram: str | None = None
+    nvram_template: str | None = None
 
     def decided(self) -> dict[str, str]:
         """Return the properties that have a value, by their short names."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
+import re
 
 from nova_armvm import exception
 
@@ -22,13 +23,19 @@ class Property:
     :ivar description: what a tenant reads about it, in whole sentences.
     :ivar counts: the values are all whole numbers from the first to the
         last.
+    :ivar pattern: a regular expression for values that are not listed.
+    :ivar words: what a value that fits the pattern is.
+    :ivar of_images_only: a flavor cannot ask for it.
     """
 
     name: str
-    allowed: tuple[str, ...]
+    allowed: tuple[str, ...] = ()
     title: str = ''
     description: str = ''
     counts: bool = False
+    pattern: str = ''
+    words: str = ''
+    of_images_only: bool = False
 
     @property
     def image_name(self) -> str:
@@ -41,9 +48,17 @@ class Property:
     @property
     def allowed_words(self) -> str:
         """The values as a message names them."""
+        if self.pattern:
+            return self.words
         if self.counts:
             return f'{self.allowed[0]} to {self.allowed[-1]}'
         return ', '.join(self.allowed)
+
+    def allows(self, value: str) -> bool:
+        """Tell whether it may have a value."""
+        if self.pattern:
+            return re.fullmatch(self.pattern, value) is not None
+        return value in self.allowed
 
 
 def check_names(known: Iterable[Property], image: Mapping[str, str],
@@ -60,7 +75,8 @@ def check_names(known: Iterable[Property], image: Mapping[str, str],
     """
     known = tuple(known)
     _check(image, IMAGE_PREFIX, {p.image_name for p in known}, 'image')
-    _check(flavor, FLAVOR_PREFIX, {p.flavor_name for p in known}, 'flavor')
+    _check(flavor, FLAVOR_PREFIX, {
+        p.flavor_name for p in known if not p.of_images_only}, 'flavor')
 
 
 def _check(given: Mapping[str, str], prefix: str, known: set[str],
@@ -82,6 +98,8 @@ def asked(wanted: Property, image: Mapping[str, str],
     :raises PropertyConflict: image and flavor disagree.
     """
     from_image = _allowed(wanted, image, wanted.image_name, 'image')
+    if wanted.of_images_only:
+        return from_image
     from_flavor = _allowed(wanted, flavor, wanted.flavor_name, 'flavor')
     if from_image and from_flavor and from_image != from_flavor:
         raise exception.PropertyConflict(
@@ -93,7 +111,7 @@ def asked(wanted: Property, image: Mapping[str, str],
 def _allowed(wanted: Property, given: Mapping[str, str], name: str,
              where: str) -> str | None:
     value = given.get(name)
-    if value is not None and value not in wanted.allowed:
+    if value is not None and not wanted.allows(value):
         raise exception.PropertyInvalid(
             where=where, name=name, value=value,
             allowed=wanted.allowed_words)

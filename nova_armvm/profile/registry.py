@@ -16,6 +16,7 @@ from nova_armvm.profile.handlers import gic_version
 from nova_armvm.profile.handlers import hotplug_ports
 from nova_armvm.profile.handlers import hw_description
 from nova_armvm.profile.handlers import nvram
+from nova_armvm.profile.handlers import nvram_template
 from nova_armvm.profile.handlers import spec
 from nova_armvm.profile import machine
 from nova_armvm.profile import properties
@@ -23,7 +24,7 @@ from nova_armvm.profile import properties
 #: In the order in which defaults follow from each other.
 HANDLERS = (spec.HANDLER, execution_state.HANDLER, gic_version.HANDLER,
             hw_description.HANDLER, console.HANDLER, hotplug_ports.HANDLER,
-            nvram.HANDLER)
+            nvram.HANDLER, nvram_template.HANDLER)
 PROPERTIES = tuple(handler.property for handler in HANDLERS)
 
 #: The namespace of the element that tells a domain's hardware.

@@ -10,11 +10,11 @@ from nova_armvm.profile import registry
 
 
 def register() -> list[base.ExtraSpecValidator]:
-    """Return a validator for each property of the driver."""
+    """Return a validator for each property that a flavor can ask for."""
     return [
         base.ExtraSpecValidator(
             name=wanted.flavor_name,
             description=wanted.description,
             value={'type': str, 'description': wanted.title,
                    'enum': list(wanted.allowed)})
-        for wanted in registry.PROPERTIES]
+        for wanted in registry.PROPERTIES if not wanted.of_images_only]

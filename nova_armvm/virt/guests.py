@@ -6,6 +6,7 @@ import os
 
 from nova.compute import task_states
 from nova.compute import vm_states
+from nova import context as nova_context
 from nova import exception as nova_exception
 from nova import objects
 from nova.virt.libvirt import driver as libvirt_driver
@@ -31,6 +32,7 @@ from nova_armvm.virt import lifecycle
 from nova_armvm.virt import machines
 from nova_armvm.virt import moves
 from nova_armvm.virt import start
+from nova_armvm.virt import templates
 from nova_armvm.virt import upkeep
 
 LOG = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ _HOPELESS = (exception.StoreQuotaExceeded, exception.StoreUnreachable,
              exception.StoreVolumeFailed, exception.StoreVolumeTimeout,
              exception.StoreVolumeAmbiguous, exception.PropertyUnknown,
              exception.PropertyInvalid, exception.PropertyConflict,
-             exception.PropertyUnmet, exception.ImageNotCompliant)
+             exception.PropertyUnmet, exception.ImageNotCompliant,
+             exception.TemplateUnusable)
 
 
 #: The guest of these goes on with what it had, or is another system.
@@ -92,6 +95,7 @@ class Guests:
         self.flusher = flusher.Flusher(conf.armvm.nvram_flush_interval,
                                        self._hosted)
         self._provisions: dict[str, background.Background] = {}
+        self._templates = templates.Templates()
         self._resets: set[str] = set()
         # Builds that Nova will not try elsewhere.
         self._given_up: set[str] = set()
@@ -121,7 +125,8 @@ class Guests:
         return work is not None
 
     @contextlib.contextmanager
-    def spawning(self, instance: objects.Instance,
+    def spawning(self, context: nova_context.RequestContext,
+                 instance: objects.Instance,
                  image_meta: objects.ImageMeta) -> Iterator[None]:
         """Make an instance's store beside Nova's own work in spawn().
 
@@ -137,7 +142,9 @@ class Guests:
         with self._fit_for_fault(instance):
             try:
                 self._begin(instance, image_meta)
-                yield
+                with self._templates.held(
+                        context, instance, self._begins_afresh(instance)):
+                    yield
             finally:
                 self._settle(instance)
                 self._resets.discard(instance.uuid)
@@ -228,7 +235,8 @@ class Guests:
         return file
 
     @contextlib.contextmanager
-    def starting(self, instance: objects.Instance,
+    def starting(self, context: nova_context.RequestContext,
+                 instance: objects.Instance,
                  xml: str) -> Iterator[start.Form]:
         """Give the form in which a guest is defined."""
         if not guest_xml.is_arm(xml):
@@ -254,13 +262,16 @@ class Guests:
             raise exception.PropertyUnmet(
                 name=nvram.PROPERTY.image_name, value=nvram.PERSISTENT,
                 reason='the server has no UEFI firmware with variables')
-        with self._starting_with_store(instance, xml, file) as form:
+        with self._starting_with_store(
+                instance, xml, file,
+                lambda: self._templates.of(context, instance)) as form:
             yield form
 
     @contextlib.contextmanager
     def _starting_with_store(
             self, instance: objects.Instance, xml: str,
-            file: guest_xml.FlashFile | None) -> Iterator[start.Form]:
+            file: guest_xml.FlashFile | None,
+            brought: nvram_store.Brought) -> Iterator[start.Form]:
         work = self._provisions.get(instance.uuid)
         chosen = None
         if work is not None:
@@ -278,7 +289,7 @@ class Guests:
             else:
                 form = self._starter.form(
                     xml, connected, instance.uuid in self._resets, chosen,
-                    file)
+                    file, brought)
                 self._hosted.forget_file(connected.owner)
                 with self._noting(connected, form):
                     yield form

@@ -6,6 +6,7 @@ from nova.virt.libvirt import utils as libvirt_utils
 
 from nova_armvm.nvram import volume
 from nova_armvm.profile.handlers import nvram
+from nova_armvm.profile.handlers import nvram_template
 from nova_armvm.profile import machine
 from nova_armvm.profile import properties
 from nova_armvm.profile import registry
@@ -23,6 +24,7 @@ def key_of(name: str) -> str:
 
 
 NVRAM_KEY = key_of(nvram.PROPERTY.name)
+TEMPLATE_KEY = key_of(nvram_template.PROPERTY.name)
 
 
 def image_properties(instance: objects.Instance) -> dict[str, str]:
@@ -63,6 +65,13 @@ def has_store(instance: objects.Instance) -> bool:
     """Tell whether an instance is on record with persistent variables."""
     return (instance.system_metadata.get(NVRAM_KEY) == nvram.PERSISTENT and
             is_arm(instance.image_meta))
+
+
+def template_image(instance: objects.Instance) -> str | None:
+    """Return the id of the image that an instance's variables come from."""
+    if not has_store(instance):
+        return None
+    return instance.system_metadata.get(TEMPLATE_KEY)
 
 
 class Owners:

@@ -73,7 +73,7 @@ class ArmVMMixin:
         # Nova: first boot, rebuild, unshelve and (on the new host)
         # evacuation. Added: the volume is there when the guest is to start,
         # and what fails is told in words that are fit for the server's fault.
-        with self._armvm_guests.spawning(instance, image_meta):
+        with self._armvm_guests.spawning(context, instance, image_meta):
             super().spawn(context, instance, image_meta, *args, **kwargs)
 
     def _create_guest(self, context, xml: str, instance, power_on=True,
@@ -82,7 +82,7 @@ class ArmVMMixin:
         # reboot, resume, rescue, unrescue, the end of a migration), inside
         # the part that Nova cleans up after. Added: the guest's hardware and
         # its store.
-        with self._armvm_guests.starting(instance, xml) as form:
+        with self._armvm_guests.starting(context, instance, xml) as form:
             offers_order = (power_on or pause) and form.offers_order
             guest = super()._create_guest(
                 context, form.xml, instance, power_on=power_on,

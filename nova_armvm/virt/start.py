@@ -64,7 +64,8 @@ class Starter:
 
     def form(self, xml: str, store: hosting.ConnectedStore, reset: bool,
              chosen: str | None = None,
-             file: guest_xml.FlashFile | None = None) -> Form:
+             file: guest_xml.FlashFile | None = None,
+             brought: nvram_store.Brought = lambda: None) -> Form:
         """Make the guest's definition, and the store if it is new.
 
         Defines the domain, as starting it would, to learn what libvirt makes
@@ -75,6 +76,8 @@ class Starter:
         :param reset: begin again with the firmware's template.
         :param chosen: from as_chosen(), where that was asked already.
         :param file: what a new store begins with instead of the template.
+        :param brought: asked for the variables that a new store gets from
+            the image.
         :raises ArmVMError: the store or the firmware does not allow it.
         :raises libvirt.libvirtError: libvirt refused the domain.
         """
@@ -83,7 +86,7 @@ class Starter:
             chosen = chosen or self.as_chosen(xml)
             return self._firmware_of(chosen)
 
-        content = self._stores.content(store, reset, template, file)
+        content = self._stores.content(store, reset, template, file, brought)
         if chosen:
             xml = guest_xml.with_firmware_of(xml, chosen)
         return self._form_for(

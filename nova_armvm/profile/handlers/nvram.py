@@ -21,7 +21,11 @@ def _keeps_variables(setting: machine.Setting) -> bool:
 
 def _default(hardware: machine.Hardware,
              setting: machine.Setting) -> str | None:
-    return setting.nvram_default if _keeps_variables(setting) else VOLATILE
+    if not _keeps_variables(setting):
+        return VOLATILE
+    # What an image brings along is to stay.
+    return (setting.nvram_default if hardware.nvram_template is None
+            else PERSISTENT)
 
 
 def _check(hardware: machine.Hardware, setting: machine.Setting) -> None:

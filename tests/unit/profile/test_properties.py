@@ -5,6 +5,8 @@ from nova_armvm import exception
 from nova_armvm.profile import properties
 
 NVRAM = properties.Property('nvram', ('persistent', 'volatile'))
+KEYS = properties.Property('keys', pattern='[a-f]+', words='letters a to f',
+                           of_images_only=True)
 PORTS = properties.Property('ports', tuple(map(str, range(29))), counts=True)
 
 
@@ -49,8 +51,24 @@ class AskedTest(unittest.TestCase):
                     self.asked({'hw_armvm_ports': value}, wanted=PORTS)
                 self.assertIn('0 to 28', str(caught.exception))
 
+    def test_value_that_does_not_fit_the_pattern_is_refused_in_words(self):
+        self.assertEqual('abc', self.asked({'hw_armvm_keys': 'abc'},
+                                           wanted=KEYS))
+        for value in ('abcx', 'xabc', 'abc\n', ''):
+            with self.subTest(value):
+                with self.assertRaises(exception.PropertyInvalid) as caught:
+                    self.asked({'hw_armvm_keys': value}, wanted=KEYS)
+                self.assertIn('letters a to f', str(caught.exception))
+
 
 class CheckNamesTest(unittest.TestCase):
+
+    def test_flavor_has_no_word_for_what_is_of_images_only(self):
+        properties.check_names([KEYS], {'hw_armvm_keys': 'abc'}, {})
+        with self.assertRaises(exception.PropertyUnknown) as caught:
+            properties.check_names([KEYS, NVRAM], {}, {'armvm:keys': 'abc'})
+        self.assertTrue(
+            str(caught.exception).endswith('known are: armvm:nvram.'))
 
     def test_known_and_foreign_names_pass(self):
         properties.check_names(

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Variables that an image brings along."""
+import hashlib
+import os
+import shutil
+import tempfile
+
+import hypothesis
+from hypothesis import strategies
+import testtools
+
+from nova_armvm import exception
+from nova_armvm.nvram import exchange
+from nova_armvm.nvram import qcow2
+from nova_armvm.nvram import seed
+from nova_armvm.nvram import template
+from nova_armvm.nvram import varstore
+from nova_armvm.nvram import varwrite
+from tests.unit.nvram import flash_images as images
+from tests.unit.nvram import test_seed
+
+ID = '1b7e6f1c-0a52-4d4e-9a8e-6a0c6b6f2f11'
+FLASH = 2 * 1024 * 1024
+MARK = b'of the firmware'
+
+
+def variable(name, content=b'content'):
+    return varstore.Variable(
+        varstore.VariableKey(images.VENDOR, name), 7, content)
+
+
+def arrived(*pieces):
+    arriving = template.Arriving(ID)
+    for piece in pieces:
+        arriving.write(piece)
+    return arriving.template()
+
+
+class CheckImageTest(testtools.TestCase):
+
+    def refused(self, status='active', disk_format='raw', size=1):
+        error = self.assertRaises(
+            exception.TemplateUnusable, template.check_image, ID, status,
+            disk_format, size)
+        self.assertIn(ID, str(error))
+        return str(error)
+
+    def test_good_image_passes(self):
+        template.check_image(ID, 'active', 'raw', template.MAX_BYTES)
+
+    def test_reason_is_told(self):
+        self.assertIn('it is queued', self.refused(status='queued'))
+        self.assertIn('format is None', self.refused(disk_format=None))
+        self.assertIn('larger than 64 MiB',
+                      self.refused(size=template.MAX_BYTES + 1))
+
+
+class ArrivingTest(testtools.TestCase):
+
+    def test_every_format_is_understood_in_whatever_pieces_it_comes(self):
+        wanted = [variable('One'), variable('Two', b'\0' * 9)]
+        for content in (varwrite.store_of(wanted, FLASH),
+                        exchange.to_json(wanted).encode(),
+                        exchange.to_aws(wanted).encode()):
+            pieces = [content[start:start + 4093]
+                      for start in range(0, len(content), 4093)]
+            found = arrived(*pieces)
+            self.assertEqual(set(wanted), set(found.variables))
+            self.assertEqual(hashlib.sha256(content).hexdigest(),
+                             found.checksum)
+
+    def test_whole_flash_of_the_largest_size_is_taken(self):
+        content = varwrite.store_of([variable('One')], template.MAX_BYTES)
+        self.assertEqual((variable('One'),), arrived(content).variables)
+
+    def test_byte_too_many_ends_it(self):
+        arriving = template.Arriving(ID)
+        arriving.write(bytes(template.MAX_BYTES))
+        error = self.assertRaises(exception.TemplateUnusable, arriving.write,
+                                  b'x')
+        self.assertIn('larger than 64 MiB', str(error))
+
+    def test_no_more_is_kept_than_can_be_understood(self):
+        arriving = template.Arriving(ID)
+        for _piece in range(60):
+            arriving.write(bytes(2 ** 20))
+        self.assertLess(len(arriving._kept), 5 * 2 ** 20)
+
+    def refused(self, *pieces):
+        return str(self.assertRaises(exception.TemplateUnusable, arrived,
+                                     *pieces))
+
+    def test_what_is_no_store_is_refused(self):
+        self.assertIn('no variable store', self.refused(b'\x7fELF' * 9999))
+        self.assertIn('no variable store', self.refused(b'{"version": 3}'))
+        self.assertIn('too long', self.refused(
+            b'{' + b' ' * exchange.MAX_TEXT))
+
+    def test_what_holds_nothing_is_refused(self):
+        for content in (b'', bytes(FLASH), varwrite.formatted(FLASH),
+                        exchange.to_json([]).encode()):
+            self.assertIn('holds no UEFI variables', self.refused(content))
+
+    def test_ec2s_format_where_it_cannot_be_read(self):
+        content = exchange.to_aws([variable('One')]).encode()
+        self.patch(exchange, 'aws_v0', None)
+        self.assertIn('EC2\'s format', self.refused(content))
+
+    def test_forgotten_content_is_not_used(self):
+        arriving = template.Arriving(ID)
+        arriving.write(exchange.to_json([variable('One')]).encode())
+        arriving.truncate(0)
+        self.assertRaises(exception.TemplateUnusable, arriving.template)
+
+    @hypothesis.given(strategies.binary(max_size=300),
+                      strategies.sampled_from((b'', b'{', b'QU1aTlVFRkkA')))
+    def test_hostile_content_is_refused_and_nothing_else(self, content,
+                                                         beginning):
+        self.assertRaises(exception.TemplateUnusable, arrived,
+                          beginning + content)
+
+
+@testtools.skipUnless(shutil.which('qemu-img'), 'needs qemu-img')
+class AppliedTest(testtools.TestCase):
+
+    def firmware(self, beginning=b'', size=FLASH):
+        """Return the seed of a firmware."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = os.path.join(scratch, 'VARS.fd')
+            with open(path, 'wb') as stream:
+                stream.write(beginning.ljust(size - len(MARK), b'\0') + MARK)
+            return seed.SeedBuilder(scratch).seed_for(path, 'raw')
+
+    def applied(self, firmware, *variables):
+        made, found = template.applied(
+            template.StoreTemplate(ID, 'checksum', variables), firmware)
+        volume = test_seed.MemoryVolume()
+        seed.write(made, volume)
+        flash = qcow2.Qcow2Reader(volume.read_at).read(0, FLASH)
+        self.assertEqual(found.variables, varstore.parse(
+            flash[:varstore.READ_SIZE]).variables)
+        self.assertEqual(MARK, flash[-len(MARK):])
+        return {key.name: each.content
+                for key, each in found.variables.items()}
+
+    def test_empty_store_of_the_firmware_is_formatted(self):
+        self.assertEqual({'One': b'content'},
+                         self.applied(self.firmware(), variable('One')))
+
+    def test_variables_of_the_firmware_are_replaced_by_the_images(self):
+        firmware = self.firmware(varwrite.store_of(
+            [variable('One', b'old'), variable('Gone')], FLASH - len(MARK)))
+        self.assertEqual(
+            {'One': b'new', 'Two': b'content'},
+            self.applied(firmware, variable('One', b'new'), variable('Two')))
+
+    def test_seed_of_the_firmware_stays_what_it_is(self):
+        firmware = self.firmware()
+        before = firmware.chunks
+        self.applied(firmware, variable('One'))
+        self.assertEqual(before, firmware.chunks)
+
+    def refused(self, firmware, *variables):
+        return str(self.assertRaises(
+            exception.TemplateUnusable, self.applied, firmware, *variables))
+
+    def test_more_than_fits_is_refused(self):
+        self.assertIn('no room', self.refused(self.firmware(), *(
+            variable(f'Key{number}', bytes(60000))
+            for number in range(5))))
+
+    def test_what_firmware_would_not_take_is_refused(self):
+        self.assertIn('non-volatile', self.refused(
+            self.firmware(), varstore.Variable(
+                varstore.VariableKey(images.VENDOR, 'One'), 6, b'x')))
+
+    def test_flash_without_room_for_a_store_is_refused(self):
+        self.assertIn('too small', self.refused(
+            self.firmware(size=512 * 1024), variable('One')))
+
+
+@testtools.skipUnless(shutil.which('qemu-img'), 'needs qemu-img')
+class SeedBytesTest(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.seed = seed.Seed(100, 'sum', 3 * seed.CLUSTER_SIZE, (
+            (0, b'a' * seed.CLUSTER_SIZE),
+            (2 * seed.CLUSTER_SIZE, b'b' * seed.CLUSTER_SIZE)))
+
+    def test_holes_are_zeros(self):
+        size = seed.CLUSTER_SIZE
+        self.assertEqual(b'a' + bytes(size) + b'b',
+                         self.seed.read_at(size - 1, size + 2))
+
+    def test_image_ends(self):
+        self.assertEqual(b'b', self.seed.read_at(3 * seed.CLUSTER_SIZE - 1,
+                                                 99))
+        self.assertEqual(b'', self.seed.read_at(4 * seed.CLUSTER_SIZE, 1))
+
+    def test_part_of_a_cluster_is_replaced(self):
+        size = seed.CLUSTER_SIZE
+        changed = self.seed.with_blocks([(0, b'xy'), (size, b'new')])
+        self.assertEqual(b'xya', changed.read_at(0, 3))
+        self.assertEqual(b'new\0', changed.read_at(size, 4))
+
+    def test_cluster_of_zeros_is_left_out(self):
+        changed = self.seed.with_blocks([(0, bytes(seed.CLUSTER_SIZE))])
+        self.assertEqual([2 * seed.CLUSTER_SIZE],
+                         [offset for offset, _block in changed.chunks])
