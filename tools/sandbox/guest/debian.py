@@ -47,8 +47,13 @@ ARM64 = Port('arm64', 'linux-image-cloud-arm64', 'arm64-efi', 'BOOTAA64.EFI')
 ARMHF = Port('armhf', 'linux-image-armmp-lpae', 'arm-efi', 'BOOTARM.EFI')
 
 
-def unpacked(port: Port) -> pathlib.Path:
-    """Download and unpack what the guest is made of; return the tree."""
+def unpacked(port: Port,
+             archive: apt_sources.Source | None = None) -> pathlib.Path:
+    """Download and unpack what the guest is made of; return the tree.
+
+    :param archive: an archive with Debian 12, if not the one that this
+        machine gets it from.
+    """
     top = port.top
     tree = top / 'tree'
     if (tree / '.complete').exists():
@@ -59,7 +64,7 @@ def unpacked(port: Port) -> pathlib.Path:
     (top / 'state' / 'status').touch()
     # The release itself is enough, and its index does not change every day.
     (top / 'sources.list').write_text(
-        apt_sources.line(apt_sources.bookworm(), 'bookworm'))
+        apt_sources.line(archive or apt_sources.bookworm(), 'bookworm'))
     settings = top / 'apt.conf'
     settings.write_text(_CONFIGURATION.format(
         top=top, architecture=port.architecture))
