@@ -12,8 +12,10 @@ from oslo_config import cfg
 
 from nova_armvm import conf as armvm_conf
 from nova_armvm.virt import preflight
+from nova_armvm_tempest_plugin import config as tempest_options
 from tests.unit.devstack import test_plugin
 from tests.unit.devstack import tree
+from tools.sandbox.guest import build
 
 #: Entry points of the client's commands that the plugin uses.
 _GROUPS = ('openstack.identity.v3', 'openstack.volume.v3',
@@ -112,6 +114,32 @@ class NovaTest(test_plugin.PluginTestCase):
             {name for name in known
              if conf.get_location(name, 'armvm').location is
              cfg.Locations.user})
+
+
+class TempestTest(test_plugin.PluginTestCase):
+
+    def test_values_are_those_that_the_tempest_plugin_knows(self):
+        node = self.node()
+        self.works(node.stack())
+        conf = cfg.ConfigOpts()
+        conf.register_opts(tempest_options.armvm_opts, group='armvm')
+        conf(['--config-file', str(node.tempest_conf)], project='tempest')
+        self.assertEqual(['2', '3'], conf.armvm.gic_versions)
+        self.assertEqual(1, conf.armvm.hosts)
+        self.assertIn(conf.armvm.image_ref, node.cloud['image'])
+        known = {option.name for option in tempest_options.armvm_opts}
+        said = set(tree.options(node.tempest_conf)['armvm'])
+        self.assertEqual(set(), said - known)
+
+    def test_disks_of_the_guest_are_those_that_can_be_built(self):
+        node = self.node()
+        self.works(node.phase('install'))
+        built = {line.split()[-2] for line in node.calls()
+                 if 'guest.build' in line}
+        self.assertEqual({'U', 'V', 'W'}, built)
+        self.assertEqual(set(), built - set(build.disks()))
+        self.assertTrue(all(build.disks()[letter].unattended
+                            for letter in built))
 
 
 class DocumentedTest(test_plugin.PluginTestCase):
