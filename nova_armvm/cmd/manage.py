@@ -18,6 +18,7 @@ from oslo_utils import timeutils
 
 from nova_armvm.cmd import compute
 from nova_armvm.cmd import dialogue
+from nova_armvm.cmd import host
 from nova_armvm.cmd import nvram_audit
 from nova_armvm.cmd import nvram_parser
 from nova_armvm.cmd import spec
@@ -74,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     audit.set_defaults(work=_audit)
     nvram_parser.add_to(actions)
     _add_spec(subjects)
+    host_command = subjects.add_parser(
+        'host', help='what this host offers, and what it lacks',
+        description='Tell what this compute host has for ARM servers, and '
+                    'what the driver needs and does not find.')
+    host_command.add_argument('-f', '--format', choices=('table', 'json'),
+                              default='table')
+    host_command.set_defaults(work=_host)
     return parser
 
 
@@ -131,6 +139,13 @@ def _spec(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
           spec.as_table(rows))
     return (dialogue.FOUND if any(row.violated for row in rows) else
             dialogue.DONE)
+
+
+def _host(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
+    report = host.look(conf)
+    print(host.as_json(report) if arguments.format == 'json' else
+          host.as_table(report))
+    return dialogue.FOUND if report.problems else dialogue.DONE
 
 
 def _agreed(arguments: argparse.Namespace,

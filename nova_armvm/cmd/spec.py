@@ -4,15 +4,11 @@ from collections.abc import Iterable
 import json
 
 from oslo_config import cfg
-from oslo_utils import importutils
 import prettytable
 
-from nova_armvm import exception
+from nova_armvm.cmd import hypervisor
 from nova_armvm.profile import requirements
 from nova_armvm.virt import host_offers
-
-#: Comes with nova-compute, which may not be installed where this is run.
-libvirt = importutils.try_import('libvirt')
 
 
 def look(conf: cfg.ConfigOpts, version: str) -> tuple[requirements.Row, ...]:
@@ -22,19 +18,8 @@ def look(conf: cfg.ConfigOpts, version: str) -> tuple[requirements.Row, ...]:
     :param version: of the specification.
     :raises HypervisorUnreachable: there is no libvirt here.
     """
-    uri = conf.libvirt.connection_uri or 'qemu:///system'
-    if libvirt is None:
-        raise exception.HypervisorUnreachable(
-            uri=uri, reason='the Python module "libvirt" is not installed')
-    try:
-        connection = libvirt.open(uri)
-        try:
-            offers = host_offers.ask(connection, conf.libvirt.virt_type)
-        finally:
-            connection.close()
-    except libvirt.libvirtError as error:
-        raise exception.HypervisorUnreachable(
-            uri=uri, reason=str(error)) from error
+    with hypervisor.connected(conf) as connection:
+        offers = host_offers.ask(connection, conf.libvirt.virt_type)
     return requirements.rows(offers, version)
 
 

@@ -163,6 +163,20 @@ def _virtual_size(template: str, template_format: str) -> int:
     return int(json.loads(output)['virtual-size'])
 
 
+def readable_size(template: str, template_format: str) -> int | None:
+    """Return the size in bytes of the flash that a template is for.
+
+    :returns: None for a template that cannot be read.
+    """
+    try:
+        return _virtual_size(template, template_format)
+    except (OSError, ValueError, KeyError,
+            processutils.ProcessExecutionError) as error:
+        LOG.warning('The variable template %(path)s cannot be used: '
+                    '%(error)s', {'path': template, 'error': error})
+        return None
+
+
 def _sha256(path: str) -> str:
     with open(path, 'rb') as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest()

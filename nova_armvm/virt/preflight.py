@@ -4,7 +4,7 @@
 Each check returns what is wrong and how to mend it, so that an operator
 finds everything in one message and not one thing a restart.
 """
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import shutil
 import typing as ty
 
@@ -27,6 +27,9 @@ LOG = logging.getLogger(__name__)
 
 #: The first with a format on <nvram>.
 MIN_LIBVIRT = (9, 2, 0)
+
+#: What compute_driver has to be.
+DRIVER = 'armvm.ArmVMLibvirtDriver'
 
 CREDENTIALS_REFUSED = (
     'The credentials of [cinder] were refused: correct them; the user needs '
@@ -56,10 +59,20 @@ def check(conf: cfg.ConfigOpts, host: libvirt_host.Host) -> None:
 
 def configuration_problems(conf: cfg.ConfigOpts) -> Iterator[str]:
     """Yield the options that are missing."""
+    yield from credentials_problems(conf)
+    yield from token_problems(conf)
+
+
+def credentials_problems(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Yield that Cinder cannot be logged in to, if so."""
     if not conf.cinder.auth_type:
         yield ('[cinder] auth_type is not set: give the credentials '
                '(auth_type, auth_url, username, password, project_name, ...) '
                'of the project that shall own the volumes.')
+
+
+def token_problems(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Yield that volumes could not always be detached, if so."""
     if not conf.service_user.send_service_user_token:
         yield ('[service_user] send_service_user_token is off: switch it on '
                'and give the credentials of a user with the role "service", '
@@ -83,6 +96,17 @@ def software_problems(host: Versioned) -> Iterator[str]:
                'whole of libvirt-python.')
     if shutil.which('qemu-img') is None:
         yield 'qemu-img is not installed: install QEMU\'s tools (qemu-utils).'
+
+
+def machine_problems(traits: Mapping[str, bool]) -> Iterator[str]:
+    """Yield that libvirt runs no ARM machine here, if so.
+
+    :param traits: of this host.
+    """
+    if not traits['CUSTOM_ARMVM']:
+        yield ('libvirt offers no ARM machine with UEFI firmware: install '
+               'qemu-system-arm (QEMU for aarch64) and the firmware '
+               '(qemu-efi-aarch64, edk2-aarch64).')
 
 
 def firmware_problems(conf: cfg.ConfigOpts) -> Iterator[str]:

@@ -2,6 +2,7 @@
 """The operators' commands, as an operator calls them."""
 import dataclasses
 import json
+import os
 import subprocess
 
 from tools.sandbox import config
@@ -21,11 +22,29 @@ class Done:
 
 def manage(host: hosts.ComputeHost, *words: str) -> Done:
     """Run ``armvm-manage`` on a compute host."""
-    done = subprocess.run(
-        host.inside(config.BIN / 'armvm-manage', '--config-file',
-                    host.host.directory / 'nova.conf', *words),
-        capture_output=True, text=True, timeout=300,
-        env=infrastructure.path_environment())
+    return _on(host, 'armvm-manage', *words)
+
+
+def check_upgrade(host: hosts.ComputeHost | None) -> Done:
+    """Run ``armvm-status upgrade check``.
+
+    :param host: a compute host; None for the controller.
+    """
+    words = ('upgrade', 'check', '--json')
+    if host is not None:
+        return _on(host, 'armvm-status', *words)
+    return _run(config.BIN / 'armvm-status', '--config-file',
+                config.ETC / 'nova' / 'nova.conf', *words)
+
+
+def _on(host: hosts.ComputeHost, command: str, *words: str) -> Done:
+    return _run(*host.inside(config.BIN / command, '--config-file',
+                             host.host.directory / 'nova.conf', *words))
+
+
+def _run(*words: str | os.PathLike) -> Done:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300,
+                          env=infrastructure.path_environment())
     return Done(done.returncode, done.stdout, done.stderr.strip())
 
 

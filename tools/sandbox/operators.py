@@ -11,11 +11,14 @@ from tools.sandbox import commands
 from tools.sandbox import config
 from tools.sandbox.guest import console
 from tools.sandbox.guest import image
+from tools.sandbox import hosts
 from tools.sandbox import stories
 from tools.sandbox import table as tables
 
 NAME = 'An operator looks after a server\'s variables'
 _OWN = 'Boot0070'
+#: Content of the variable that the operator sets, hexadecimal.
+_SET = 'c0ffee'
 
 
 class _Story(stories.Story):
@@ -63,6 +66,7 @@ def run(table: tables.Table, tenant: cloud.Tenant,
     server = story.first_boot(
         'disk A, an empty store',
         tenant.image(image.DISK_A, cloud.PERSISTENT), config.ARMVM)
+    _host(story)
     story.check('the guest writes', 'everything there', lambda: story.write(
         {_OWN: stories.option_for(image.DISK_A, 'the guest\'s own')}))
     with tempfile.TemporaryDirectory() as scratch:
@@ -71,6 +75,47 @@ def run(table: tables.Table, tenant: cloud.Tenant,
     _types(story, operator)
     server.delete()
     operator.wait_gone(server.id)
+
+
+def _host(story: _Story) -> None:
+    """What the host has, and whether all is well around the driver."""
+    host = story.server.host
+    story.check('armvm-manage host', 'nothing is missing',
+                lambda: _offers(commands.manage(host, 'host', '-f', 'json')))
+    for where, name in ((host, 'the host'), (None, 'the controller')):
+        story.check(f'armvm-status upgrade check, on {name}',
+                    'exit status 0', lambda: _ready(where))
+    story.check('nvram list', 'its store, in-use', lambda: _listed(story))
+
+
+def _offers(done: commands.Done) -> tuple[str, bool]:
+    found = json.loads(done.stdout)
+    firmware = [each for each in found['firmware']
+                if 'aarch64' in each['architectures'] and each['flash_size']]
+    words = (f'{len(firmware)} firmware for aarch64, GIC '
+             f'{found["machines"][0]["gic_versions"]}, type '
+             f'{found["volume_type"]}, '
+             + ('; '.join(found['problems']) or 'nothing is missing'))
+    return words, done.status == 0 and bool(firmware)
+
+
+def _ready(where: hosts.ComputeHost | None) -> tuple[str, bool]:
+    done = commands.check_upgrade(where)
+    if done.status not in (0, 1, 2):
+        return f'exit status {done.status}: {done.stdout[-200:]}', False
+    checks = json.loads(done.stdout)['checks']
+    wrong = [f'{each["check"]}: {each["details"]}' for each in checks
+             if each['result']]
+    return (f'exit status {done.status}, {len(checks)} checks'
+            + ''.join(f'; {each}' for each in wrong), done.status == 0)
+
+
+def _listed(story: _Story) -> tuple[str, bool]:
+    done = commands.manage(story.server.host, 'nvram', 'list', '-f', 'json')
+    found, = (each for each in json.loads(done.stdout)
+              if each['server'] == story.server.id)
+    return (f'{found["status"]} on {", ".join(found["hosts"])}, '
+            f'{found["firmware"]}', found['status'] == 'in-use')
 
 
 def _variables(story: _Story, scratch: pathlib.Path) -> None:
@@ -86,9 +131,14 @@ def _variables(story: _Story, scratch: pathlib.Path) -> None:
     story.status('nvram diff', 0, 'diff', str(scratch / 'raw'))
     story.does('nvram unset', 'unset', console.PROBE, '--guid', console.OURS)
     story.status('nvram diff after it', 3, 'diff', str(scratch / 'json'))
+    story.does('nvram set', 'set', console.PROBE, '--guid', console.OURS,
+               '--hex', _SET)
+    story.check('nvram get', _SET, lambda: _got(story))
+    order = _rotated(story)
+    story.does('nvram set-boot-order', 'set-boot-order', order)
     story.does('nvram set-boot-next', 'set-boot-next', _OWN)
-    story.starts('start', f'without {console.PROBE}, by {_OWN}',
-                 lambda seen: _without_probe(seen))
+    story.starts('start', f'probe {_SET}, order {order}, by {_OWN}',
+                 lambda seen: _as_set(seen, order))
     story.server.stop()
 
 
@@ -104,10 +154,25 @@ def _shown(story: _Story) -> tuple[str, bool]:
                else 'what the guest wrote')), not missing
 
 
-def _without_probe(seen: console.Event) -> tuple[str, bool]:
+def _got(story: _Story) -> tuple[str, bool]:
+    said = story.nvram('get', console.PROBE, '--guid', console.OURS).stdout
+    return said.strip(), said.strip() == _SET
+
+
+def _rotated(story: _Story) -> str:
+    """Return the boot order with its first option at the end."""
+    first, *rest = json.loads(story.nvram(
+        'show', '--format', 'json').stdout)['boot_order']
+    return ','.join(f'{number:04X}' for number in (*rest, first))
+
+
+def _as_set(seen: console.Event, order: str) -> tuple[str, bool]:
     current = console.numbers(seen['current'])
-    return (f'probe "{seen["probe"]}", by Boot{current[0]:04X}',
-            not seen['probe'] and f'Boot{current[0]:04X}' == _OWN)
+    found = ','.join(f'{number:04X}'
+                     for number in console.numbers(seen['order']))
+    return (f'probe {seen["probe"]}, order {found}, by Boot{current[0]:04X}',
+            seen['probe'] == _SET and found.startswith(order) and
+            f'Boot{current[0]:04X}' == _OWN)
 
 
 def _whole(story: _Story, scratch: pathlib.Path) -> None:

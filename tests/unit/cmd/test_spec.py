@@ -58,8 +58,8 @@ class Libvirt:
 class SpecTest(testtools.TestCase):
 
     def run_command(self, libvirt, *words):
-        self.useFixture(fixtures.MonkeyPatch('nova_armvm.cmd.spec.libvirt',
-                                             libvirt))
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_armvm.cmd.hypervisor.libvirt', libvirt))
         self.useFixture(fixtures.MonkeyPatch(
             'sys.argv', ['armvm-manage', '--config-file', '/dev/null',
                          'spec', *words]))
@@ -97,8 +97,8 @@ class SpecTest(testtools.TestCase):
         self.assertIn('no such socket', complaint)
 
     def test_machine_without_the_python_module(self):
-        self.useFixture(fixtures.MonkeyPatch('nova_armvm.cmd.spec.libvirt',
-                                             None))
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_armvm.cmd.hypervisor.libvirt', None))
         conf = cfg.ConfigOpts()
         conf.register_opt(cfg.StrOpt('connection_uri'), group='libvirt')
         self.assertRaises(exception.HypervisorUnreachable, spec.look, conf,

@@ -19,8 +19,9 @@ def store(instance='server', status='in-use', hosts=('host-1',), age=5,
         changed_at=NOW - age * HOUR)
 
 
-def server(host='host-1', status='ACTIVE', task_state=None, **kwargs):
-    return audit.Server('server', host, status, task_state, **kwargs)
+def server(host='host-1', status='ACTIVE', task_state=None, uuid='server',
+           **kwargs):
+    return audit.Server(uuid, host, status, task_state, **kwargs)
 
 
 class AuditTestCase(unittest.TestCase):
