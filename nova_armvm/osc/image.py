@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``openstack armvm image check`` and ``openstack armvm image tag``."""
 import argparse
-from collections.abc import Iterator
-import contextlib
 import json
 import os
 import sys
 import typing as ty
 
 from keystoneauth1 import adapter
-from keystoneauth1 import exceptions as keystone_errors
 from osc_lib.command import command
 from osc_lib import exceptions
 
@@ -18,6 +15,7 @@ from nova_armvm.image import check
 from nova_armvm.image import container
 from nova_armvm.image import report
 from nova_armvm.osc import glance_source
+from nova_armvm.osc import refusals
 from nova_armvm.osc import tagging
 from nova_armvm.profile import registry
 
@@ -27,15 +25,6 @@ NOT_COMPLIANT = 3
 _BAR = 40
 _MIB = 1024 * 1024
 _PATCH = 'application/openstack-images-v2.1-json-patch'
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """Make of our errors what OpenStackClient prints in one line."""
-    try:
-        yield
-    except exception.ArmVMError as error:
-        raise exceptions.CommandError(str(error)) from error
 
 
 def _glance(app: ty.Any) -> ty.Any:
@@ -125,7 +114,7 @@ class Check(_WithStatus):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace):
-        with _refusals():
+        with refusals.of_ours():
             if os.path.exists(parsed_args.image):
                 found = _look_at_file(parsed_args.image)
             else:
@@ -177,7 +166,7 @@ class Tag(_WithStatus):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace):
-        with _refusals():
+        with refusals.of_ours():
             return self._tag(parsed_args)
 
     def _tag(self, arguments: argparse.Namespace):
@@ -211,7 +200,7 @@ def _properties(glance: adapter.Adapter, image_id: str) -> dict[str, str]:
 
     The SDK has other names for some of them.
     """
-    with _answers():
+    with refusals.of_glance():
         body = glance.get(f'/images/{image_id}').json()
     return {name: value for name, value in body.items()
             if isinstance(value, str)}
@@ -220,7 +209,7 @@ def _properties(glance: adapter.Adapter, image_id: str) -> dict[str, str]:
 def _set(glance: adapter.Adapter, image_id: str,
          changes: tuple[tagging.Change, ...]) -> None:
     """Set all properties, or none: it is one request (RFC 6902)."""
-    with _answers():
+    with refusals.of_glance():
         glance.patch(
             f'/images/{image_id}', headers={'Content-Type': _PATCH},
             data=json.dumps([_operation(change) for change in changes]))
@@ -231,11 +220,3 @@ def _operation(change: tagging.Change) -> dict[str, str]:
     if change.after is None:
         return {'op': 'remove', 'path': path}
     return {'op': 'add', 'path': path, 'value': change.after}
-
-
-@contextlib.contextmanager
-def _answers() -> Iterator[None]:
-    try:
-        yield
-    except keystone_errors.ClientException as error:
-        raise exceptions.CommandError(f'Glance refuses: {error}') from error

@@ -38,31 +38,54 @@ class GlanceFixture(fixtures.Fixture):
     :ivar cut: whole answers end there.
     :ivar protected: nothing may be changed.
     :ivar patches: how often something was.
+    :ivar full: no content can be uploaded.
     """
 
     endpoint = 'http://glance.test/v2'
 
     def _setUp(self):
         self.images: dict[str, Image] = {}
-        self.refuses_ranges = self.protected = False
+        self.refuses_ranges = self.protected = self.full = False
         self.asked: list[tuple[int, int]] = []
         self.shift = self.surplus = self.patches = 0
         self.cut = None
         self.useFixture(requests_fixture.Fixture()).register_uri(
-            requests_mock.ANY, re.compile(f'{self.endpoint}/images/'),
+            requests_mock.ANY, re.compile(f'{self.endpoint}/images'),
             content=self._answer)
 
     def _answer(self, request, context) -> bytes:
         """Answer as Glance's v2 API does, in what the commands use."""
+        if request.method == 'POST':
+            return self._make(request.json(), context)
         image = self.images[request.path.split('/')[3]]
         if request.method == 'PATCH':
             return self._change(image, request.json(), context)
+        if request.method == 'DELETE':
+            del self.images[image.id]
+            context.status_code = 204
+            return b''
+        if request.method == 'PUT':
+            return self._upload(image, request.body, context)
         if request.path.endswith('/file'):
             return self._content(image, request.headers.get('Range'), context)
         context.headers['Content-Type'] = 'application/json'
         return json.dumps({
             'id': image.id, 'name': image.name, 'size': image.size,
             'tags': [], **image.properties}).encode()
+
+    def _make(self, wanted: dict[str, str], context) -> bytes:
+        made = Image(wanted.pop('name'), b'', wanted)
+        self.images[made.id] = made
+        context.status_code = 201
+        return json.dumps({'id': made.id}).encode()
+
+    def _upload(self, image: Image, content: bytes, context) -> bytes:
+        if self.full:
+            context.status_code = 413
+            return b''
+        image.content = content
+        context.status_code = 204
+        return b''
 
     def _content(self, image: Image, wanted: str | None, context) -> bytes:
         if wanted is None or self.refuses_ranges:

@@ -1,43 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-import contextlib
-import io
-import json
 import tempfile
 
-from osc_lib import exceptions
 import testtools
 
 from nova_armvm.osc import image
 from tests.unit.image import disks
-from tests.unit.osc import glance
+from tests.unit.osc import commands
 
 TAGGED = {'hw_architecture': 'aarch64', 'hw_machine_type': 'virt',
           'hw_firmware_type': 'uefi', 'hw_armvm_spec': '2.0',
           'trait:CUSTOM_ARMVM': 'required'}
-
-
-class CommandTestCase(testtools.TestCase):
-
-    def setUp(self):
-        super().setUp()
-        self.glance = self.useFixture(glance.GlanceFixture())
-
-    def run_command(self, kind, *words: str) -> tuple[int, list[dict]]:
-        """Run a command; return its status and what it lists."""
-        app = self.glance.app()
-        app.stdout = io.StringIO()
-        command = kind(app, None)
-        parsed = command.get_parser('command').parse_args(
-            [*words, '-f', 'json'])
-        with contextlib.redirect_stderr(io.StringIO()) as complaints:
-            status = command.run(parsed)
-        self.complaints = complaints.getvalue()
-        return status, json.loads(app.stdout.getvalue())
-
-    def refused(self, kind, *words: str) -> str:
-        error = self.assertRaises(exceptions.CommandError, self.run_command,
-                                  kind, *words)
-        return str(error)
 
 
 class ProgressBarTest(testtools.TestCase):
@@ -52,7 +24,7 @@ class ProgressBarTest(testtools.TestCase):
                          image.progress_bar(size, size))
 
 
-class CheckTest(CommandTestCase):
+class CheckTest(commands.CommandTestCase):
 
     def test_file(self):
         with tempfile.NamedTemporaryFile() as file:
@@ -92,7 +64,7 @@ class CheckTest(CommandTestCase):
         self.assertIn('"nowhere"', self.refused(image.Check, 'nowhere'))
 
 
-class TagTest(CommandTestCase):
+class TagTest(commands.CommandTestCase):
 
     def setUp(self):
         super().setUp()
@@ -158,9 +130,8 @@ class TagTest(CommandTestCase):
         self.assertEqual({'owner': 'me'}, self.image.properties)
 
     def test_unknown_property_is_wrong_usage(self):
-        with (testtools.ExpectedException(SystemExit),
-              contextlib.redirect_stderr(io.StringIO())):
-            self.run_command(image.Tag, 'debian', '--property', 'gic=3')
+        self.assertRaises(SystemExit, self.run_command, image.Tag, 'debian',
+                          '--property', 'gic=3')
 
     def test_architecture_is_that_of_the_program(self):
         arm32 = self.glance.add('armhf', disks.image(disks.file_system({
