@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write what is made from the registry of properties.
+"""Write what is made from the properties and the requirements.
 
-``python -m tools.generate`` after a property has changed; a test fails when
+``python -m tools.generate`` after one of them has changed; a test fails when
 it was forgotten.
 """
 from collections.abc import Iterable
 import json
 import pathlib
 
+from nova_armvm.profile import machine
 from nova_armvm.profile import properties
 from nova_armvm.profile import registry
+from nova_armvm.profile import requirements
 
 ROOT = pathlib.Path(__file__).parent.parent
 _DIRECTORY = ROOT / 'etc/glance/metadefs'
@@ -17,6 +19,13 @@ METADEFS = _DIRECTORY / 'compute-armvm.json'
 #: Glance has one list of resource types for all properties of a file.
 IMAGE_METADEFS = _DIRECTORY / 'compute-armvm-image.json'
 REFERENCE = ROOT / 'doc/source/properties.inc'
+SPECIFICATION = ROOT / 'doc/source/requirements.inc'
+
+#: A host that has everything; ``armvm-manage spec`` tells of a real one.
+_OFFERS = {machine.AARCH64: machine.Offer(('2', '3'), uefi=True,
+                                          virt_type='kvm'),
+           machine.ARMV7: machine.Offer(('2',), uefi=True,
+                                        virt_type='kvm')}
 
 _OF_IMAGES = {'name': 'OS::Glance::Image', 'prefix': properties.IMAGE_PREFIX}
 _OF_FLAVORS = {'name': 'OS::Nova::Flavor', 'prefix': properties.FLAVOR_PREFIX}
@@ -92,9 +101,37 @@ def _values(wanted: properties.Property) -> str:
     return ', '.join(f'``{value}``' for value in wanted.allowed)
 
 
+def specification() -> str:
+    """Return the table of the specification's requirements."""
+    lines = ['.. Made by tools/generate.py from '
+             'nova_armvm/profile/requirements.py.', '',
+             '.. list-table::', '   :header-rows: 1',
+             '   :widths: 8 12 10 30 40', '', '   * - Id', '     - Level',
+             '     - Version', '     - Requirement', '     - Met by']
+    for wanted in requirements.REQUIREMENTS:
+        lines += [f'   * - {wanted.id}', f'     - {wanted.level}',
+                  f'     - {", ".join(wanted.versions)}',
+                  f'     - {wanted.text}', f'     - {_met_by(wanted)}']
+    return '\n'.join(lines) + '\n'
+
+
+def _met_by(wanted: requirements.Requirement) -> str:
+    """Return by what, for each version that says something else."""
+    said: dict[str, list[str]] = {}
+    for version in wanted.versions:
+        answer = wanted.answer(_OFFERS, version)
+        words = (answer.by if answer.outcome is requirements.Outcome.MET else
+                 f'*{answer.outcome.value}*: {answer.by}')
+        said.setdefault(words, []).append(version)
+    if len(said) == 1:
+        return next(iter(said))
+    return '; '.join(f'{", ".join(versions)}: {words}'
+                     for words, versions in said.items())
+
+
 #: Every file that is made, and what makes it.
 MADE = {METADEFS: metadefs, IMAGE_METADEFS: image_metadefs,
-        REFERENCE: reference}
+        REFERENCE: reference, SPECIFICATION: specification}
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is made from the registry of properties is what it would be now."""
+"""What is made from the code is what it would be now."""
 import json
 import re
 import unittest
 
 from nova_armvm.profile.handlers import nvram_template
 from nova_armvm.profile import registry
+from nova_armvm.profile import requirements
 from nova_armvm.virt import extra_specs
 from tools import generate
 
@@ -20,6 +21,24 @@ class GeneratedTest(unittest.TestCase):
     def test_files_are_what_would_be_made_now(self):
         for path, made in generate.MADE.items():
             self.assertEqual(made(), path.read_text(), _STALE)
+
+    def test_table_of_the_specification(self):
+        self.assertEqual(generate.specification(),
+                         generate.SPECIFICATION.read_text(), _STALE)
+
+
+class SpecificationTest(unittest.TestCase):
+
+    def test_every_requirement_is_there_once(self):
+        table = generate.specification()
+        for wanted in requirements.REQUIREMENTS:
+            self.assertEqual(1, table.count(f'   * - {wanted.id}\n'))
+
+    def test_versions_that_differ_are_told_apart(self):
+        line = next(line for line in generate.specification().splitlines()
+                    if 'the default of 1.0' in line)
+        self.assertIn('1.0: edk2 with', line)
+        self.assertIn('2.0: *not by this firmware*', line)
 
 
 class MetadefsTest(unittest.TestCase):
