@@ -7,7 +7,6 @@ from unittest import mock
 from nova.conf import compute
 from nova.conf import libvirt
 from nova.conf import service_token
-from nova.conf import workarounds
 from oslo_config import cfg
 
 from nova_armvm import conf as armvm_conf
@@ -84,8 +83,7 @@ class NovaTest(test_plugin.PluginTestCase):
         node.nova_conf.write_text(tree.NOVA_CONF)
         self.works(node.phase('post-config'))
         conf = cfg.ConfigOpts()
-        for module in (compute, libvirt, service_token, workarounds,
-                       armvm_conf):
+        for module in (compute, libvirt, service_token, armvm_conf):
             module.register_opts(conf)
         conf.register_opts([cfg.StrOpt('auth_type')], group='cinder')
         conf(['--config-file', str(node.nova_conf)], project='nova')
@@ -97,7 +95,6 @@ class NovaTest(test_plugin.PluginTestCase):
         self.assertEqual('qemu', conf.libvirt.virt_type)
         self.assertEqual('none', conf.libvirt.cpu_mode)
         self.assertEqual([], conf.libvirt.cpu_models)
-        self.assertIs(True, conf.workarounds.skip_cpu_compare_on_dest)
         self.assertEqual('armvm-nvram', conf.armvm.nvram_volume_type)
         self.assertEqual('warn', conf.armvm.image_check)
 

@@ -53,7 +53,6 @@ class StackTest(PluginTestCase):
         expected['armvm'] = ARMVM
         expected['libvirt'].update(virt_type='qemu', cpu_mode='none')
         del expected['libvirt']['cpu_models']
-        expected['workarounds'] = {'skip_cpu_compare_on_dest': 'True'}
         self.assertEqual(expected, tree.options(node.nova_conf))
         self.assertEqual(expected, tree.options(node.cpu_conf))
 
@@ -113,7 +112,6 @@ class StackTest(PluginTestCase):
         self.assertEqual('kvm', libvirt['virt_type'])
         self.assertEqual('host-passthrough', libvirt['cpu_mode'])
         self.assertNotIn('cpu_models', libvirt)
-        self.assertNotIn('workarounds', tree.options(node.cpu_conf))
         properties = self.image_named(node, 'armvm-guest-U')['properties']
         self.assertNotIn('hw_emulation_architecture', properties)
         self.assertEqual(2, len(node.cloud['image']))
