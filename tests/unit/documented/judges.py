@@ -14,6 +14,7 @@ from lxml import etree
 import yaml
 
 from tests.unit.documented import configuration
+from tests.unit.documented import local_conf
 from tests.unit.documented import messages
 from tests.unit.documented import programs
 from tools.documented import blocks
@@ -97,7 +98,12 @@ def _layout(text: str) -> None:
 
 
 def _ini(block: blocks.Block) -> None:
-    configuration.judge(block.text)
+    if block.text.startswith('[['):
+        local_conf.judge(block.text)
+    elif block.note == 'tempest.conf':
+        configuration.judge(block.text, configuration.tempest_options())
+    else:
+        configuration.judge(block.text, configuration.nova_options())
 
 
 def _json(block: blocks.Block) -> None:
