@@ -100,7 +100,7 @@ class NovaTest(test_plugin.PluginTestCase):
 
     def test_driver_has_nothing_to_say_against_them(self):
         conf = self.read(self.node(arch='aarch64'))
-        self.assertEqual([], list(preflight._configuration(conf)))
+        self.assertEqual([], list(preflight.configuration_problems(conf)))
 
     def test_every_option_of_the_group_is_set_or_left_to_its_default(self):
         """A new option of the driver is thought about here."""
