@@ -19,7 +19,7 @@ class Scenario(manager.ScenarioTest):
     """Boots servers of the conformance guest."""
 
     credentials = ['primary', 'admin']
-    #: Reads of a server name its host, also to its owner's administrator.
+    #: A live migration finds out by itself whether it has to copy disks.
     compute_min_microversion = '2.25'
 
     @classmethod

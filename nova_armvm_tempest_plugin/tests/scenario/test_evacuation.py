@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host dies; its servers and their variables go on elsewhere."""
-import shlex
-import subprocess
-
-from oslo_log import log
 from tempest import config
 from tempest.lib import decorators
 
+from nova_armvm_tempest_plugin import power
 from nova_armvm_tempest_plugin.tests.scenario import base
 
 CONF = config.CONF
-LOG = log.getLogger(__name__)
 
 
 # No other test has a server on the host that is killed.
@@ -40,8 +36,8 @@ class TestEvacuation(base.MovingScenario):
         service = self._service_of(dead)
         # Last made, first undone: Nova may take it for up only then.
         self.addCleanup(self._force_down, service, False)
-        self.addCleanup(_run, CONF.armvm.host_up_command, dead)
-        _run(CONF.armvm.host_down_command, dead)
+        self.addCleanup(power.run, CONF.armvm.host_up_command, dead)
+        power.run(CONF.armvm.host_down_command, dead)
         self._force_down(service, True)
 
         self.admin_servers.evacuate_server(guest.id)
@@ -58,13 +54,3 @@ class TestEvacuation(base.MovingScenario):
     def _force_down(self, service: str, down: bool) -> None:
         self.os_admin.services_client.update_service(service,
                                                      forced_down=down)
-
-
-def _run(command: str, host: str) -> None:
-    """Run a command of the configuration about a host, without a shell.
-
-    :raises CalledProcessError: it failed.
-    """
-    words = [word.replace('{host}', host) for word in shlex.split(command)]
-    LOG.info('Running %s', words)
-    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
