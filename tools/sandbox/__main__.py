@@ -89,6 +89,15 @@ def costs(arguments: argparse.Namespace) -> None:
     _become('tools.sandbox.costs', '--times', str(arguments.times))
 
 
+def tempest(arguments: argparse.Namespace) -> None:
+    """Run the plugin for Tempest and Tempest's smoke tests of Nova."""
+    up(arguments)
+    with progress.step('guest disks for Tempest'):
+        for disk in image.ALL_UNATTENDED:
+            image.build(disk)
+    _become('tools.sandbox.tempest', '--tests', arguments.tests)
+
+
 def faults(arguments: argparse.Namespace) -> None:
     """Break something at every step of every operation."""
     # Before the hosts are described: it is another nova-compute.
@@ -152,14 +161,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog='tools.sandbox', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for work in (install, up, demo, costs, durability, faults, down, status,
-                 shell):
+    for work in (install, up, demo, costs, durability, faults, tempest, down,
+                 status, shell):
         command = commands.add_parser(work.__name__, help=work.__doc__)
         command.set_defaults(work=work)
         if work is demo:
             command.add_argument(
                 '--ops', default='', metavar='OPERATION,...',
                 help='show these operations and nothing else')
+        if work is tempest:
+            command.add_argument(
+                '--tests', default='', metavar='REGEX',
+                help='only the tests whose name matches')
         if work is durability:
             command.add_argument('--times', type=int, default=100,
                                  help='how often in each case')

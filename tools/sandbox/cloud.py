@@ -47,6 +47,33 @@ def _properties(disk: guest_image.Disk) -> dict[str, str]:
             'hw_emulation_architecture': architecture}
 
 
+def upload(connection, disk: guest_image.Disk, properties: dict[str, str],
+           visibility: str = 'shared') -> str:
+    """Upload a disk unless it is there; return the image's id.
+
+    :param connection: of the owner.
+    :param properties: in addition to those that every ARM image has.
+    :param visibility: Glance's word for who may use it.
+    """
+    built = guest_image.build(disk)
+    # Glance takes what stands before a colon for an operator.
+    words = '-'.join(
+        f'{name.removeprefix("hw_armvm_").replace(":", "_")}={value}'
+        for name, value in properties.items())
+    name = f'armvm-{disk.identity}-{words}'
+    stamp = f'{built.stat().st_mtime_ns}'
+    for found in list(connection.image.images(name=name)):
+        if found.properties.get('sandbox_stamp') == stamp:
+            return found.id
+        connection.image.delete_image(found)
+    made = connection.image.create_image(
+        name=name, filename=str(built), disk_format='raw',
+        container_format='bare', wait=True, validate_checksum=False,
+        visibility=visibility, **_properties(disk), **properties,
+        sandbox_stamp=stamp)
+    return made.id
+
+
 class Server:
     """A server of the tenant and the host that it is on."""
 
@@ -258,22 +285,7 @@ class Tenant:
     def image(self, disk: guest_image.Disk,
               properties: dict[str, str]) -> str:
         """Upload a disk unless it is there; return the image's id."""
-        built = guest_image.build(disk)
-        # Glance takes what stands before a colon for an operator.
-        words = '-'.join(
-            f'{name.removeprefix("hw_armvm_").replace(":", "_")}={value}'
-            for name, value in properties.items())
-        name = f'armvm-{disk.identity}-{words}'
-        stamp = f'{built.stat().st_mtime_ns}'
-        for found in list(self._cloud.image.images(name=name)):
-            if found.properties.get('sandbox_stamp') == stamp:
-                return found.id
-            self._cloud.image.delete_image(found)
-        made = self._cloud.image.create_image(
-            name=name, filename=str(built), disk_format='raw',
-            container_format='bare', wait=True, validate_checksum=False,
-            **_properties(disk), **properties, sandbox_stamp=stamp)
-        return made.id
+        return upload(self._cloud, disk, properties)
 
     def empty_image(self) -> str:
         """Upload an image of zeros; return its id."""

@@ -189,8 +189,8 @@ def _install_project() -> None:
     with progress.step('nova_armvm'):
         stamp = config.VENV / '.nova_armvm'
         digest = hashlib.sha256()
-        for name in ('nova_armvm', 'setup.cfg', 'setup.py',
-                     'pyproject.toml', 'requirements.txt'):
+        for name in ('nova_armvm', 'nova_armvm_tempest_plugin', 'setup.cfg',
+                     'setup.py', 'pyproject.toml', 'requirements.txt'):
             top = config.CHECKOUT / name
             for path in sorted(top.rglob('*.py')) if top.is_dir() else [top]:
                 digest.update(path.read_bytes())
