@@ -87,6 +87,23 @@ class Operator:
         self.cloud.compute.migrate_server(server.id)
         server.wait('VERIFY_RESIZE')
 
+    def migrate_beside(self, server: cloud.Server, to: config.Host) -> None:
+        """Cold-migrate while new servers have to go to the host it is on.
+
+        The destination is open only while Nova looks for it.
+        """
+        with server.alone_on_host():
+            self.use_only(server.host.host, to)
+            try:
+                self.cloud.compute.migrate_server(server.id, host=to.name)
+                process.wait_for(
+                    lambda: self.cloud.compute.get_server(
+                        server.id).task_state != 'resize_prep', _LIMIT,
+                    f'Nova to find {to.name}')
+            finally:
+                self.use_only(server.host.host)
+        server.wait('VERIFY_RESIZE')
+
     def live_migrate(self, server: cloud.Server, host: config.Host) -> None:
         """Migrate while the guest runs."""
         self.cloud.compute.live_migrate_server(server.id, host=host.name,

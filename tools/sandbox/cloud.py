@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import functools
 import time
+import typing as ty
 
 import fasteners
 from openstack import exceptions
@@ -255,6 +256,10 @@ class Server:
     def unshelve(self) -> None:
         self._tenant.compute.unshelve_server(self.id)
         self.wait('ACTIVE')
+
+    def alone_on_host(self) -> ty.ContextManager:
+        """Keep other stories from asking this server's host for anything."""
+        return _AT_WORK[self.host.host].write_lock()
 
     def restart_compute(self) -> None:
         """Restart the host's nova-compute; guests go on."""

@@ -4,11 +4,13 @@ import dataclasses
 import json
 import os
 import subprocess
+import typing as ty
 
 from tools.sandbox import config
 from tools.sandbox import hosts
 from tools.sandbox import infrastructure
 from tools.sandbox import process
+from tools.sandbox import shell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,17 @@ def _run(*words: str | os.PathLike) -> Done:
     done = subprocess.run(words, capture_output=True, text=True, timeout=300,
                           env=infrastructure.path_environment())
     return Done(done.returncode, done.stdout, done.stderr.strip())
+
+
+def openstack(*words: str | os.PathLike) -> ty.Any:
+    """Run ``openstack ... -f json`` as the tenant; return what it shows.
+
+    :raises SandboxError: it could not be done.
+    """
+    return json.loads(process.run(
+        config.BIN / 'openstack', *words, '-f', 'json', log='commands',
+        environment=shell.environment({}, config.TENANT,
+                                      config.credentials()['password'])))
 
 
 def audit(*options: str) -> tuple[int, list[dict]]:

@@ -17,6 +17,7 @@ from tools.sandbox import moves
 from tools.sandbox import operators
 from tools.sandbox import process
 from tools.sandbox import progress
+from tools.sandbox import secure_boot
 from tools.sandbox import stories
 from tools.sandbox import table as tables
 from tools.sandbox import take_over
@@ -25,7 +26,9 @@ from tools.sandbox import take_over
 _HARDWARE = 'hardware'
 #: What an operator does with armvm-manage.
 _COMMANDS = 'commands'
-_OPERATIONS = (_HARDWARE, _COMMANDS, *moves.OPERATIONS)
+#: Keys that come with an image.
+_SECURE_BOOT = 'secure-boot'
+_OPERATIONS = (_HARDWARE, _COMMANDS, _SECURE_BOOT, *moves.OPERATIONS)
 
 AIM_SECONDS = 900
 
@@ -49,7 +52,8 @@ def _run_stories(table: tables.Table, only: tuple[str, ...]) -> None:
         # Not beside the others: they restart nova-compute, which takes a
         # build that comes in meanwhile for one that is stuck.
         _together(table, (conformance.run, table, cloud.Tenant()),
-                  (operators.run, table, cloud.Tenant(), operator))
+                  (operators.run, table, cloud.Tenant(), operator),
+                  (secure_boot.run, table, cloud.Tenant(), operator))
         _together(table, (benchmark.run, table, tenant))
         _together(table, (moves.run, table, operator, moves.OPERATIONS))
 
@@ -62,6 +66,8 @@ def _some(table: tables.Table, operator: admin.Operator,
         _together(table, (conformance.run, table, cloud.Tenant()))
     if _COMMANDS in names:
         _together(table, (operators.run, table, cloud.Tenant(), operator))
+    if _SECURE_BOOT in names:
+        _together(table, (secure_boot.run, table, cloud.Tenant(), operator))
     if others:
         _together(table, (moves.run, table, operator, others))
 

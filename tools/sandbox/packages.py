@@ -33,7 +33,7 @@ PACKAGES = (
     'libc6-dev',
     'pkg-config', 'gdisk', 'dosfstools', 'mtools', 'cpio', 'xz-utils',
     'grub-common', 'kmod', 'iproute2', 'util-linux', 'openssh-server',
-    'openssh-client',
+    'openssh-client', 'openssl', 'sbsigntool',
 )
 FROM_BACKPORTS = (
     'qemu-system-arm', 'qemu-utils', 'qemu-block-extra',

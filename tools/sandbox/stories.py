@@ -13,7 +13,7 @@ from tools.sandbox.guest import load_option
 from tools.sandbox import readings
 from tools.sandbox import table as tables
 
-_BOOT_SECONDS = 120
+BOOT_SECONDS = 120
 _LOADER = r'\EFI\BOOT\BOOTAA64.EFI'
 _MAC = bytes.fromhex('525400aabbcc')
 
@@ -79,7 +79,7 @@ class Story:
 
     def booted(self) -> console.Event:
         """Wait until the guest's system is up."""
-        return self.server.console.wait('boot', _BOOT_SECONDS)
+        return self.server.console.wait('boot', BOOT_SECONDS)
 
     def write(self, options: dict[str, bytes]) -> tuple[str, bool]:
         """Have the guest write its variables and put its options first.

@@ -49,6 +49,31 @@ class ConsoleTest(unittest.TestCase):
                 self.assertIsNone(console.parse(line))
 
 
+class SecureBootTest(unittest.TestCase):
+
+    def words(self, secure_boot, setup_mode):
+        return console.secure_boot({'disk': 'S', 'secure_boot': secure_boot,
+                                    'setup_mode': setup_mode})
+
+    def test_state_is_put_into_words(self):
+        self.assertEqual('disk S, Secure Boot on, keys enrolled',
+                         self.words('01', '00'))
+        self.assertEqual('disk S, Secure Boot off, no keys',
+                         self.words('00', '01'))
+        self.assertEqual('disk S, Secure Boot unknown, mode unknown',
+                         self.words('', ''))
+
+    def test_refusal_of_an_option_is_found(self):
+        said = ('BdsDxe: loading Boot0060 "not signed" from HD(1)\n'
+                'BdsDxe: failed to load Boot0060 "not signed" from HD(1): '
+                'Access Denied\nBdsDxe: starting Boot0001 "disk"\n')
+        self.assertEqual('Boot0060 Access Denied',
+                         console.refusal(said, r'Boot\w{4}'))
+        self.assertIsNone(console.refusal(said, 'Boot0001'))
+        self.assertIsNone(console.refusal(
+            said.replace('Access Denied', 'Not Found'), 'Boot0060'))
+
+
 class MovedConsoleTest(unittest.TestCase):
 
     def setUp(self):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 import os
 import pathlib
+import re
 import struct
 import tty
 
@@ -25,6 +26,24 @@ numbers = guest.numbers
 def parse(line: bytes) -> Event | None:
     """Return what a line of the console says, None if it is not for us."""
     return guest.parse(line.decode(errors='replace'))
+
+
+def secure_boot(event: Event) -> str:
+    """Put into words what a report says of Secure Boot."""
+    on = {'01': 'on', '00': 'off'}.get(event['secure_boot'], 'unknown')
+    enrolled = {'00': 'keys enrolled', '01': 'no keys'}.get(
+        event['setup_mode'], 'mode unknown')
+    return f'disk {event["disk"]}, Secure Boot {on}, {enrolled}'
+
+
+def refusal(text: str, option: str) -> str | None:
+    """Find what the firmware says when it refuses a program.
+
+    :param text: of the console.
+    :param option: that it was to be started by, as a regular expression.
+    """
+    found = re.search(f'failed to load ({option}) .*: (Access Denied)', text)
+    return f'{found[1]} {found[2]}' if found else None
 
 
 class Console:

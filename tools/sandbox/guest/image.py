@@ -6,7 +6,6 @@ Made without root rights, mounts or loop devices.
 from collections.abc import Iterator
 import dataclasses
 import hashlib
-import os
 import pathlib
 import shutil
 import subprocess
@@ -15,15 +14,15 @@ import uuid
 
 from tools.sandbox import config
 from tools.sandbox.guest import debian
+from tools.sandbox.guest import keys
 from tools.sandbox.guest import load_option
-from tools.sandbox import process
+from tools.sandbox.guest import programs
 
 _MIB = 1024 * 1024
 _SECTOR = 512
 _DISK_BYTES = 64 * _MIB
 _ESP_START = 1 * _MIB
 _ESP_SECTORS = (_DISK_BYTES - 2 * _MIB) // _SECTOR
-_MODULES = ('part_gpt', 'fat', 'linux', 'search_fs_uuid', 'boot', 'minicmd')
 #: Modules of Linux, see init.sh.
 _DRIVERS = ('evdev', 'efivarfs', 'virtio', 'virtio_ring',
             'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci',
@@ -39,11 +38,14 @@ class Disk:
     :ivar identity: the name, one letter.
     :ivar port: what its system is made of.
     :ivar unattended: it writes variables without being told to.
+    :ivar signed: its system is one program, signed with the sandbox's key or
+        not; None for one whose parts lie beside each other, unsigned.
     """
 
     identity: str
     port: debian.Port = debian.ARM64
     unattended: bool = False
+    signed: bool | None = None
 
     @property
     def path(self) -> pathlib.Path:
@@ -73,6 +75,12 @@ ALL = (DISK_A, DISK_B, RESCUE, DISK_32)
 UNATTENDED, UNATTENDED_RESCUE, UNATTENDED_32 = ALL_UNATTENDED = (
     Disk('U', unattended=True), Disk('V', unattended=True),
     Disk('W', debian.ARMHF, unattended=True))
+#: The same system, for Secure Boot.
+SIGNED, UNSIGNED = (Disk(name, signed=signed)
+                    for name, signed in (('S', True), ('N', False)))
+FOR_SECURE_BOOT = (SIGNED, UNSIGNED)
+#: On their ESP: nobody has signed this, whatever their loader.
+STRANGER = 'EFI/BOOT/STRANGER.EFI'
 
 
 def build(disk: Disk) -> pathlib.Path:
@@ -82,6 +90,8 @@ def build(disk: Disk) -> pathlib.Path:
     for source in pathlib.Path(__file__).parent.glob('*'):
         if source.suffix in ('.py', '.sh'):
             digest.update(source.read_bytes())
+    if disk.signed is not None:
+        digest.update(keys.certificate('db').read_bytes())
     if (disk.path.exists() and stamp.exists() and
             stamp.read_text() == digest.hexdigest()):
         return disk.path
@@ -95,42 +105,39 @@ def build(disk: Disk) -> pathlib.Path:
 
 def _assemble(disk: Disk, tree: pathlib.Path,
               scratch: pathlib.Path) -> pathlib.Path:
-    volume_id = disk.volume_id
-    dashed = f'{volume_id[:4]}-{volume_id[4:]}'
-    early = scratch / 'early.cfg'
-    early.write_text(
-        f'search.fs_uuid {dashed} root\n'
-        f'linux /vmlinuz console=ttyAMA0 quiet panic=5 '
-        f'armvm.disk={disk.identity}\ninitrd /initrd\nboot\n')
-    program = scratch / disk.port.program
-    _run('grub-mkimage', '-O', disk.port.grub, '-d',
-         tree / 'usr/lib/grub' / disk.port.grub, '-p', '/EFI/BOOT',
-         '-c', early, '-o', program, *_MODULES)
-    image = scratch / 'disk.img'
-    with open(image, 'wb') as stream:
-        stream.truncate(_DISK_BYTES)
-    _run('sgdisk', '--new', f'1:{disk.start_sector}:+{disk.sectors}',
-         '--typecode', '1:ef00', '--partition-guid', f'1:{disk.partition}',
-         '--disk-guid', str(uuid.uuid5(_NAMESPACE, disk.identity)), image)
-    esp = scratch / 'esp.img'
-    with open(esp, 'wb') as stream:
-        stream.truncate(_ESP_SECTORS * _SECTOR)
-    _run('mkfs.vfat', '-F', '32', '-s', '1', '-i', volume_id, '-n',
-         f'ESP-{disk.identity}', esp)
-    _run('mmd', '-i', esp, '::/EFI', '::/EFI/BOOT')
-    _run('mcopy', '-i', esp, program, f'::/EFI/BOOT/{program.name}')
-    _run('mcopy', '-i', esp, next((tree / 'boot').glob('vmlinuz-*')),
-         '::/vmlinuz')
-    _run('mcopy', '-i', esp, _initramfs(disk, tree, scratch), '::/initrd')
-    _run('dd', f'if={esp}', f'of={image}', 'bs=1M', 'conv=notrunc,sparse',
-         f'seek={_ESP_START // _MIB}')
+    image, esp = scratch / 'disk.img', scratch / 'esp.img'
+    for path, size in ((image, _DISK_BYTES), (esp, _ESP_SECTORS * _SECTOR)):
+        with open(path, 'wb') as stream:
+            stream.truncate(size)
+    programs.run(
+        'sgdisk', '--new', f'1:{disk.start_sector}:+{disk.sectors}',
+        '--typecode', '1:ef00', '--partition-guid', f'1:{disk.partition}',
+        '--disk-guid', str(uuid.uuid5(_NAMESPACE, disk.identity)), image)
+    programs.run('mkfs.vfat', '-F', '32', '-s', '1', '-i', disk.volume_id,
+                 '-n', f'ESP-{disk.identity}', esp)
+    programs.run('mmd', '-i', esp, '::/EFI', '::/EFI/BOOT')
+    for name, path in _files(disk, tree, scratch).items():
+        programs.run('mcopy', '-i', esp, path, f'::/{name}')
+    programs.run('dd', f'if={esp}', f'of={image}', 'bs=1M',
+                 'conv=notrunc,sparse', f'seek={_ESP_START // _MIB}')
     return image
 
 
-def _run(*command: str | os.PathLike) -> None:
-    process.run(*command, log='guest', environment={
-        'PATH': '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin',
-        'MTOOLS_SKIP_CHECK': '1'})
+def _files(disk: Disk, tree: pathlib.Path,
+           scratch: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Make what is on the ESP, by its path there."""
+    initramfs = _initramfs(disk, tree, scratch)
+    loader = f'EFI/BOOT/{disk.port.program}'
+    if disk.signed is None:
+        return {loader: programs.beside(disk.port, tree, scratch,
+                                        disk.identity, disk.volume_id),
+                'vmlinuz': programs.kernel(tree), 'initrd': initramfs}
+    program = programs.within(disk.port, tree, scratch, disk.identity,
+                              initramfs)
+    if disk.signed:
+        keys.sign(program, program)
+    return {loader: program,
+            STRANGER: programs.idle(disk.port, tree, scratch)}
 
 
 def _drivers(tree: pathlib.Path) -> Iterator[pathlib.Path]:

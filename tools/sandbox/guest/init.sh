@@ -47,6 +47,8 @@ report() {
         "\"boot_id\":\"$boot_id\",\"description\":\"$tables\"," \
         "\"current\":\"$(content BootCurrent-$global)\"," \
         "\"order\":\"$(content BootOrder-$global)\"," \
+        "\"secure_boot\":\"$(content SecureBoot-$global)\"," \
+        "\"setup_mode\":\"$(content SetupMode-$global)\"," \
         "\"probe\":\"$(content ArmvmProbe-$ours)\"," \
         "\"boots\":\"$(content ArmvmBoots-$again)\"," \
         "\"beat\":\"$(content ArmvmBeat-$again)\",\"options\":{$options}}"
