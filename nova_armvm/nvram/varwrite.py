@@ -51,8 +51,12 @@ def edited(flash: bytes, changes: Changes) -> bytes:
         # The firmware would copy the old variables over the new ones.
         working = ftw.working_area(volume.geometry)
         whole[working.start:working.stop] = _ERASED * len(working)
-    for key, variable in changes.items():
-        _change(whole, volume, key, variable)
+    store = _Store(whole, volume)
+    # What is removed makes room for what is set.
+    for key in [key for key, variable in changes.items() if variable is None]:
+        store.remove(key)
+    for variable in filter(None, changes.values()):
+        store.set(variable)
     return bytes(whole)
 
 
@@ -117,22 +121,6 @@ def _check(variable: varstore.Variable) -> None:
         raise exception.VariableInvalid(name=variable.key.name, reason=reason)
 
 
-def _change(flash: bytearray, volume: varstore.FirmwareVolume,
-            key: varstore.VariableKey,
-            variable: varstore.Variable | None) -> None:
-    present = varstore.visible(flash, volume).get(key)
-    if present is not None and present.variable == variable:
-        return
-    if variable is not None:
-        _append(flash, volume, _record(volume, variable), key)
-    # Every trace of the old one: what was half replaced is found again when
-    # its successor is gone.
-    for entry in varstore.entries(flash, volume):
-        if entry.variable.key == key and entry.variable != variable:
-            flash[volume.store_start + entry.start + _STATE_AT] &= (
-                _DELETED_MASK)
-
-
 def _record(volume: varstore.FirmwareVolume,
             variable: varstore.Variable) -> bytes:
     """Return a variable as it stands in the store."""
@@ -158,44 +146,82 @@ def efi_time(written: datetime.datetime | None) -> bytes:
                               0, 0)
 
 
-def _append(flash: bytearray, volume: varstore.FirmwareVolume, record: bytes,
-            key: varstore.VariableKey) -> None:
-    free = varstore.free_offset(flash, volume)
-    if not _fits(flash, volume, free, record):
-        # The one that is to be replaced need not be kept.
-        _compact(flash, volume, key)
-        free = varstore.free_offset(flash, volume)
-        if not _fits(flash, volume, free, record):
-            raise exception.VariableStoreFull(
-                name=key.name, size=len(record),
-                free=max(0, volume.store_size - free))
-    place = volume.store_start + free
-    flash[place:place + len(record)] = record
+class _Store:
+    """The variables of a flash, to be changed one by one.
 
+    Knows where each is: a guest can leave thousands, and looking for each in
+    all of them would take minutes.
+    """
 
-def _fits(flash: bytearray, volume: varstore.FirmwareVolume, free: int,
-          record: bytes) -> bool:
-    place = volume.store_start + free
-    room = flash[place:place + len(record)]
-    return (free + len(record) <= volume.store_size and
-            not room.strip(_ERASED))
+    def __init__(self, flash: bytearray,
+                 volume: varstore.FirmwareVolume) -> None:
+        self._flash, self._volume = flash, volume
+        self._read()
 
+    def _read(self) -> None:
+        self._visible = varstore.visible(self._flash, self._volume)
+        self._traces: dict[varstore.VariableKey, list[varstore.Entry]] = {}
+        for entry in varstore.entries(self._flash, self._volume):
+            self._traces.setdefault(entry.variable.key, []).append(entry)
+        self._free = varstore.free_offset(self._flash, self._volume)
 
-def _compact(flash: bytearray, volume: varstore.FirmwareVolume,
-             leave_out: varstore.VariableKey) -> None:
-    """Copy what counts to the beginning of the store, in its order."""
-    kept = sorted(
-        (entry for key, entry in varstore.visible(flash, volume).items()
-         if key != leave_out), key=lambda entry: entry.start)
-    start, records = volume.store_start, []
-    for entry in kept:
-        record = bytearray(flash[start + entry.start:start + entry.end])
-        record[_STATE_AT] = varstore.ADDED
-        records.append(bytes(record))
-    first = start + varstore.FIRST_VARIABLE
-    whole = b''.join(records)
-    flash[first:start + volume.store_size] = whole.ljust(
-        volume.store_size - varstore.FIRST_VARIABLE, _ERASED)
+    def remove(self, key: varstore.VariableKey) -> None:
+        """Delete every trace of a variable.
+
+        What was half replaced is found again when its successor is gone.
+        """
+        self._visible.pop(key, None)
+        for entry in self._traces.pop(key, ()):
+            state = self._volume.store_start + entry.start + _STATE_AT
+            self._flash[state] &= _DELETED_MASK
+
+    def set(self, variable: varstore.Variable) -> None:
+        """Append a variable, then delete what it replaces.
+
+        :raises VariableStoreFull: there is not enough room.
+        """
+        key = variable.key
+        present = self._visible.get(key)
+        if present is not None and present.variable == variable:
+            return
+        record = _record(self._volume, variable)
+        if not self._fits(record):
+            # The one that is to be replaced need not be kept.
+            self._compact(key)
+            if not self._fits(record):
+                raise exception.VariableStoreFull(
+                    name=key.name, size=len(record),
+                    free=max(0, self._volume.store_size - self._free))
+        start = self._free
+        place = self._volume.store_start + start
+        self._flash[place:place + len(record)] = record
+        self._free += len(record)
+        self.remove(key)
+        added = varstore.Entry(start, self._free, varstore.ADDED, variable)
+        self._visible[key], self._traces[key] = added, [added]
+
+    def _fits(self, record: bytes) -> bool:
+        place = self._volume.store_start + self._free
+        room = self._flash[place:place + len(record)]
+        return (self._free + len(record) <= self._volume.store_size and
+                not room.strip(_ERASED))
+
+    def _compact(self, leave_out: varstore.VariableKey) -> None:
+        """Copy what counts to the beginning of the store, in its order."""
+        kept = sorted(
+            (entry for key, entry in self._visible.items()
+             if key != leave_out), key=lambda entry: entry.start)
+        start, records = self._volume.store_start, []
+        for entry in kept:
+            record = bytearray(
+                self._flash[start + entry.start:start + entry.end])
+            record[_STATE_AT] = varstore.ADDED
+            records.append(bytes(record))
+        first = start + varstore.FIRST_VARIABLE
+        self._flash[first:start + self._volume.store_size] = b''.join(
+            records).ljust(self._volume.store_size - varstore.FIRST_VARIABLE,
+                           _ERASED)
+        self._read()
 
 
 def replacement(wanted: Iterable[varstore.Variable],

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 import hypothesis
 from hypothesis import strategies
@@ -140,6 +141,23 @@ class EditedTest(unittest.TestCase):
             with self.subTest(wrong.key.name[:5]):
                 self.assertRaises(exception.VariableInvalid, varwrite.edited,
                                   images.flash(), {wrong.key: wrong})
+
+
+class ManyTest(unittest.TestCase):
+
+    def test_thousands_are_replaced_without_looking_for_each_in_all(self):
+        flash = images.flash(*(images.record(f'V{number:04}', b'x')
+                               for number in range(2900)))
+        present = varstore.parse(flash).variables
+        wanted = [varstore.Variable(key, 7, b'y')
+                  for key in list(present)[:200]]
+        with mock.patch.object(varstore, 'entries',
+                               wraps=varstore.entries) as passes:
+            made = varwrite.edited(flash, varwrite.replacement(
+                wanted, present.values()))
+        self.assertLess(passes.call_count, 20)
+        self.assertEqual(set(wanted),
+                         set(varstore.parse(made).variables.values()))
 
 
 class StoreOfTest(unittest.TestCase):
