@@ -19,6 +19,7 @@ from oslo_utils import timeutils
 from nova_armvm.cmd import compute
 from nova_armvm.cmd import dialogue
 from nova_armvm.cmd import host
+from nova_armvm.cmd import logs
 from nova_armvm.cmd import nvram_audit
 from nova_armvm.cmd import nvram_parser
 from nova_armvm.cmd import spec
@@ -106,9 +107,7 @@ def _read_configuration(arguments: argparse.Namespace) -> cfg.ConfigOpts:
         words.append('--debug')
     conf = nova_conf.CONF
     armvm_conf.register_opts(conf)
-    logging.register_options(conf)
-    logging.set_defaults(default_log_levels=[
-        *logging.get_default_log_levels(), 'nova_armvm=WARNING'])
+    logs.prepare(conf)
     conf(words, project='nova')
     logging.setup(conf, 'armvm-manage')
     return conf

@@ -49,7 +49,8 @@ def as_table(found: list[Difference], first: str, second: str) -> str:
     def shown(variable: varstore.Variable | None) -> str:
         return nvram_show.beginning(variable.content) if variable else '-'
     return nvram_show.table(
-        ('Variable', 'Vendor', 'Difference', first, second),
+        # Names of columns must differ.
+        ('Variable', 'Vendor', 'Difference', f'In {first}', f'In {second}'),
         [(each.key.name, each.key.guid, each.what, shown(each.first),
           shown(each.second)) for each in found])
 

@@ -24,6 +24,7 @@ from oslo_utils import timeutils
 from nova_armvm.cmd import compute
 from nova_armvm.cmd import dialogue
 from nova_armvm.cmd import hypervisor
+from nova_armvm.cmd import logs
 from nova_armvm.cmd import nvram_audit
 from nova_armvm.cmd import volume_type
 from nova_armvm import conf as armvm_conf
@@ -89,6 +90,11 @@ class Checks(upgradecheck.UpgradeCommands):
         """
         super().__init__()
         self._conf = conf
+
+    def check(self) -> Code:
+        """Make all checks, print what came of them; return the worst."""
+        logging.setup(self._conf, 'armvm-status')
+        return super().check()
 
     def _options(self) -> upgradecheck.Result:
         """Check that [armvm] can be read, and that its driver is used."""
@@ -254,9 +260,7 @@ def main() -> int:
     """Do what the command line says; return the exit status."""
     conf = nova_conf.CONF
     armvm_conf.register_opts(conf)
-    logging.register_options(conf)
-    logging.set_defaults(default_log_levels=[
-        *logging.get_default_log_levels(), 'nova_armvm=ERROR'])
+    logs.prepare(conf)
     try:
         return upgradecheck.main(conf, 'nova', Checks(conf), sys.argv[1:])
     except (cfg.ConfigFilesNotFoundError,

@@ -92,9 +92,10 @@ def _offers(done: commands.Done) -> tuple[str, bool]:
     found = json.loads(done.stdout)
     firmware = [each for each in found['firmware']
                 if 'aarch64' in each['architectures'] and each['flash_size']]
+    versions = {version for each in found['machines']
+                for version in each['gic_versions']}
     words = (f'{len(firmware)} firmware for aarch64, GIC '
-             f'{found["machines"][0]["gic_versions"]}, type '
-             f'{found["volume_type"]}, '
+             f'{", ".join(sorted(versions))}, type {found["volume_type"]}, '
              + ('; '.join(found['problems']) or 'nothing is missing'))
     return words, done.status == 0 and bool(firmware)
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import logging
 import os
 import stat
 import struct
+from unittest import mock
 
 import fixtures
 import hypothesis
@@ -87,6 +89,21 @@ class ShowTest(stage.NvramTestCase):
                 'd' * 30_000, images.pci((2, 0)))))
         _, printed, _ = self.nvram('show', 'server')
         self.assertLess(len(printed), 10_000)
+
+
+class LogTest(stage.NvramTestCase):
+
+    flash = images.flash(images.record())
+
+    def test_log_does_not_get_into_the_output(self):
+        def look(*given, **also):
+            logging.getLogger('nova_armvm.nvram.volume').warning('logged')
+            return real(*given, **also)
+        real = self.editor.look
+        with mock.patch.object(self.editor, 'look', look):
+            _, printed, complaint = self.nvram('show', 'server', '-f', 'json')
+        json.loads(printed)
+        self.assertIn('logged', complaint)
 
 
 class HostileTest(stage.NvramTestCase):
@@ -449,6 +466,13 @@ class DiffTest(stage.NvramTestCase):
         self.assertIn('only in the first', printed)
         self.assertIn('content, attributes', printed)
         self.assertNotIn('Same', printed)
+
+    def test_names_may_be_those_of_columns(self):
+        self.editor.flash['Vendor'] = self.editor.flash['other']
+        for other in ('Vendor', 'server'):
+            self.assertIn(self.nvram('diff', 'server', '--with-server',
+                                     other)[0],
+                          (dialogue.DONE, dialogue.FOUND))
 
     def test_server_is_like_itself(self):
         for words, said in ((), 'No variable differs.\n'), (
