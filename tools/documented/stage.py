@@ -5,6 +5,7 @@ A page says it in a comment above the block: ``.. documented: admin``, or
 ``.. documented: host, status 3`` where a command may end with that status.
 """
 import dataclasses
+import pathlib
 import re
 
 from tools.documented import blocks
@@ -45,9 +46,29 @@ def scene(block: blocks.Block) -> Scene | None:
         [0, *map(int, _STATUS.findall(rest))]))
 
 
-def scenes() -> list[Scene]:
-    """Return every block that is run, in the order in which they are."""
-    pages = sorted(blocks.pages(), key=lambda page: (
-        str(page.relative_to(blocks.TOP)) != FIRST_PAGE, page))
-    found = (scene(block) for page in pages for block in blocks.of_page(page))
+def _scenes(page: pathlib.Path) -> list[Scene]:
+    found = map(scene, blocks.of_page(page))
     return [each for each in found if each is not None]
+
+
+def first() -> list[Scene]:
+    """Return the blocks that make what the others expect."""
+    return _scenes(blocks.TOP / FIRST_PAGE)
+
+
+def independent() -> list[list[Scene]]:
+    """Return the blocks of all other pages, those of one page together.
+
+    Pages that do something to the server come one after the other.
+    """
+    with_server: list[Scene] = []
+    found = [with_server]
+    for page in blocks.pages():
+        if str(page.relative_to(blocks.TOP)) == FIRST_PAGE:
+            continue
+        scenes = _scenes(page)
+        if any(SERVER in each.block.text for each in scenes):
+            with_server += scenes
+        else:
+            found.append(scenes)
+    return [scenes for scenes in found if scenes]

@@ -12,6 +12,7 @@ from tools.sandbox import benchmark
 from tools.sandbox import cloud
 from tools.sandbox import config
 from tools.sandbox import conformance
+from tools.sandbox import documented
 from tools.sandbox.guest import image
 from tools.sandbox import moves
 from tools.sandbox import operators
@@ -28,7 +29,12 @@ _HARDWARE = 'hardware'
 _COMMANDS = 'commands'
 #: Keys that come with an image.
 _SECURE_BOOT = 'secure-boot'
-_OPERATIONS = (_HARDWARE, _COMMANDS, _SECURE_BOOT, *moves.OPERATIONS)
+#: What a reader types who follows the documentation.
+_DOCUMENTATION = 'documentation'
+#: From Nova's driver to this one and back.
+_TAKE_OVER = 'take-over'
+_OPERATIONS = (_HARDWARE, _COMMANDS, _SECURE_BOOT, _DOCUMENTATION,
+               _TAKE_OVER, *moves.OPERATIONS)
 
 AIM_SECONDS = 900
 
@@ -53,7 +59,8 @@ def _run_stories(table: tables.Table, only: tuple[str, ...]) -> None:
         # build that comes in meanwhile for one that is stuck.
         _together(table, (conformance.run, table, cloud.Tenant()),
                   (operators.run, table, cloud.Tenant(), operator),
-                  (secure_boot.run, table, cloud.Tenant(), operator))
+                  (secure_boot.run, table, cloud.Tenant(), operator),
+                  (documented.run, table))
         _together(table, (benchmark.run, table, tenant))
         _together(table, (moves.run, table, operator, moves.OPERATIONS))
 
@@ -68,6 +75,10 @@ def _some(table: tables.Table, operator: admin.Operator,
         _together(table, (operators.run, table, cloud.Tenant(), operator))
     if _SECURE_BOOT in names:
         _together(table, (secure_boot.run, table, cloud.Tenant(), operator))
+    if _DOCUMENTATION in names:
+        _together(table, (documented.run, table))
+    if _TAKE_OVER in names:
+        _together(table, (take_over.run, table, cloud.Tenant(), operator))
     if others:
         _together(table, (moves.run, table, operator, others))
 

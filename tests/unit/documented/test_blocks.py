@@ -90,4 +90,12 @@ class SceneTest(unittest.TestCase):
                          self._scene('host, status 3').statuses)
 
     def test_what_others_need_is_made_first(self):
-        self.assertEqual(stage.FIRST_PAGE, stage.scenes()[0].block.page)
+        made = ''.join(each.block.text for each in stage.first())
+        for name in (*stage.IMAGES[:1], stage.SERVER, stage.VOLUME):
+            self.assertRegex(made, rf'create .*(\n.*)?{name}')
+
+    def test_one_page_at_a_time_has_the_server(self):
+        using = [scenes for scenes in stage.independent()
+                 if any(stage.SERVER in each.block.text for each in scenes)]
+        self.assertEqual(1, len(using))
+        self.assertLess(1, len({each.block.page for each in using[0]}))
