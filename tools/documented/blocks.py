@@ -55,7 +55,7 @@ def find(page: str, text: str) -> Iterator[Block]:
     :param text: its content.
     """
     lines = text.splitlines()
-    number, note = 0, ''
+    number, note, words = 0, '', False
     while number < len(lines):
         line = lines[number]
         number += 1
@@ -63,7 +63,7 @@ def find(page: str, text: str) -> Iterator[Block]:
         directive = _DIRECTIVE.match(line)
         literal = _LITERAL.match(line)
         if noted:
-            note = noted[1].strip()
+            note, words = noted[1].strip(), False
         elif directive or literal:
             begin = (_after_options(lines, number) if directive else number)
             indent = len((directive or literal)[1] or '')
@@ -74,7 +74,10 @@ def find(page: str, text: str) -> Iterator[Block]:
                             note, _dedented(lines[begin:number]))
             note = ''
         elif line.strip():
-            note = ''
+            words = True
+        elif words:
+            # A paragraph of its own, not one that introduces a block.
+            note, words = '', False
 
 
 def _after_options(lines: list[str], number: int) -> int:

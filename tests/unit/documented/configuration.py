@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snippets of nova.conf and tempest.conf, read as the programs do."""
+"""Snippets of nova.conf and tempest.conf, read as services read them."""
+from collections.abc import Iterable
 import functools
 import pathlib
 import tempfile
 
 from keystoneauth1 import loading
-from nova import conf as nova_conf
 from nova.conf import opts as nova_opts
 from oslo_config import cfg
-from tempest import config as tempest_config
 
 from nova_armvm import conf as armvm_conf
-from nova_armvm_tempest_plugin import config as plugin_config
 from tests.unit.documented import parsers
 
 #: Where Nova takes the options of a plugin of keystoneauth.
@@ -21,38 +19,45 @@ _WITH_CREDENTIALS = ('cinder', 'service_user', 'keystone_authtoken')
 Options = dict[str, dict[str, cfg.Opt]]
 
 
-@functools.cache
-def nova_options() -> Options:
-    """Return every option of nova.conf, by its group."""
-    armvm_conf.register_opts(nova_conf.CONF)
-    found = _by_group((*nova_opts.list_opts(), *armvm_conf.list_opts()))
-    for name in _WITH_CREDENTIALS:
-        for option in (*loading.get_auth_common_conf_options(),
-                       *loading.get_auth_plugin_conf_options('password')):
-            found.setdefault(name, {})[option.name.replace('-', '_')] = option
-    return found
-
-
-@functools.cache
-def tempest_options() -> Options:
-    """Return every option of tempest.conf, with those of our plugin."""
-    return _by_group((*tempest_config.list_opts(),
-                      *plugin_config.list_opts()))
-
-
-def _by_group(listed) -> Options:
-    found: Options = {'DEFAULT': {}}
+def _collected(listed: Iterable[tuple[object, Iterable[cfg.Opt]]]) -> Options:
+    found: Options = {}
     for group, options in listed:
         name = getattr(group, 'name', group) or 'DEFAULT'
-        known = found.setdefault(name, {})
         for option in options:
-            known[option.name] = option
+            found.setdefault(name, {})[option.dest] = option
     return found
+
+
+@functools.cache
+def of_nova() -> Options:
+    """Return every option of nova.conf, by its group."""
+    credentials = (*loading.get_auth_common_conf_options(),
+                   *loading.get_auth_plugin_conf_options('password'))
+    return _collected((
+        *nova_opts.list_opts(), *armvm_conf.list_opts(),
+        *((group, [*options, *credentials]) for group, options
+          in nova_opts.list_opts() if _name(group) in _WITH_CREDENTIALS)))
+
+
+def _name(group: object) -> str:
+    return getattr(group, 'name', group)
+
+
+@functools.cache
+def of_tempest() -> Options:
+    """Return every option of tempest.conf, those of our plugin among them."""
+    # Where there is no such file, there is no need of Tempest.
+    from tempest import config
+    plugins = parsers.entries('tempest.test_plugins').values()
+    return _collected((*config.list_opts(), *(
+        each for plugin in plugins
+        for each in parsers.loaded(plugin)().get_opt_lists())))
 
 
 def judge(text: str, options: Options) -> None:
     """Have oslo.config read a snippet.
 
+    :param options: that there are.
     :raises Refused: there is no such option, or it has no such value.
     """
     wanted = _names(text)
@@ -64,10 +69,10 @@ def judge(text: str, options: Options) -> None:
                 raise parsers.Refused(f'[{group}] has no option {name}')
             conf.register_opt(option, None if group == 'DEFAULT' else group)
     with tempfile.TemporaryDirectory() as scratch:
-        path = pathlib.Path(scratch) / 'snippet.conf'
+        path = pathlib.Path(scratch) / 'some.conf'
         path.write_text(text)
         try:
-            conf(['--config-file', str(path)], project='nova')
+            conf(['--config-file', str(path)])
             for group, names in wanted.items():
                 values = conf if group == 'DEFAULT' else conf[group]
                 for name in names:
@@ -79,7 +84,7 @@ def judge(text: str, options: Options) -> None:
 def _names(text: str) -> dict[str, list[str]]:
     """Return the names that a snippet sets, by their groups.
 
-    :raises Refused: it is no file of oslo.config.
+    :raises Refused: oslo.config would not read it.
     """
     found: dict[str, list[str]] = {}
     group = None
@@ -91,6 +96,6 @@ def _names(text: str) -> dict[str, list[str]]:
         elif stripped and not stripped.startswith('#') and line == stripped:
             name, equals, _value = stripped.partition('=')
             if group is None or not equals:
-                raise parsers.Refused(f'no line of oslo.config: {line}')
+                raise parsers.Refused(f'no line of configuration: {line}')
             found[group].append(name.strip())
     return found

@@ -14,7 +14,7 @@ from lxml import etree
 import yaml
 
 from tests.unit.documented import configuration
-from tests.unit.documented import local_conf
+from tests.unit.documented import localrc
 from tests.unit.documented import messages
 from tests.unit.documented import programs
 from tools.documented import blocks
@@ -46,20 +46,26 @@ def _console(block: blocks.Block) -> None:
     except ValueError as error:
         raise Refused(str(error)) from error
     where = block.note.partition(',')[0]
-    if where and where not in (*stage.PLACES, 'seen'):
-        raise Refused(f'".. documented: {where}" means nothing')
+    if where and where not in stage.PLACES and not _is_seen(block):
+        raise Refused(f'".. documented: {block.note}" means nothing')
     if any(step.output for step in steps) and not where:
         raise Refused('nothing says where this output comes from; see '
                       'contributor.rst')
     for step in steps:
         _shell(step.command)
         for words in session.simple_commands(step.command):
-            _program(words, run=where in stage.PLACES)
+            _program(words, judged_by_a_run=bool(where))
 
 
-def _program(words: list[str], run: bool) -> None:
-    """Judge a program's words; the sandbox judges what is run there."""
-    if programs.is_known(words[0]) or not run:
+def _is_seen(block: blocks.Block) -> bool:
+    """Whether it is copied from a run that a reason keeps from repeating."""
+    seen, _comma, reason = block.note.partition(',')
+    return seen == 'seen' and bool(reason.strip())
+
+
+def _program(words: list[str], judged_by_a_run: bool) -> None:
+    """Judge a program's words, if it is known; or else it has to be run."""
+    if programs.is_known(words[0]) or not judged_by_a_run:
         programs.judge(words[0], words[1:])
 
 
@@ -72,6 +78,8 @@ def _shell(text: str) -> None:
 
 
 def _text(block: blocks.Block) -> None:
+    if _is_seen(block):
+        return
     if session.begins(block.text):
         _what_a_tool_prints(block.text)
     elif block.note == 'layout':
@@ -98,12 +106,12 @@ def _layout(text: str) -> None:
 
 
 def _ini(block: blocks.Block) -> None:
-    if block.text.startswith('[['):
-        local_conf.judge(block.text)
-    elif block.note == 'tempest.conf':
-        configuration.judge(block.text, configuration.tempest_options())
+    if block.note == 'tempest.conf':
+        configuration.judge(block.text, configuration.of_tempest())
+    elif block.text.startswith('[['):
+        localrc.judge(block.text)
     else:
-        configuration.judge(block.text, configuration.nova_options())
+        configuration.judge(block.text, configuration.of_nova())
 
 
 def _json(block: blocks.Block) -> None:

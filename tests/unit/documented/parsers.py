@@ -38,7 +38,8 @@ def _installed() -> configparser.ConfigParser:
     return parser
 
 
-def _entries(section: str) -> dict[str, str]:
+def entries(section: str) -> dict[str, str]:
+    """Return the entry points that setup.cfg installs, by their names."""
     text = _installed()['entry_points'].get(section, '')
     return {name.strip(): target.strip() for name, _equals, target in (
         line.partition('=') for line in text.splitlines() if line)}
@@ -49,7 +50,8 @@ def extras() -> set[str]:
     return set(_installed()['extras'])
 
 
-def _loaded(target: str) -> object:
+def loaded(target: str) -> object:
+    """Return what an entry point names."""
     module, _colon, name = target.partition(':')
     found = importlib.import_module(module)
     for each in name.split('.') if name else ():
@@ -63,9 +65,9 @@ def main_of(program: str) -> Callable[[], object] | None:
     :param program: of ``console_scripts``; ours is read from setup.cfg, so
         that it does not have to be installed.
     """
-    ours = _entries('console_scripts')
+    ours = entries('console_scripts')
     if program in ours:
-        return _loaded(ours[program])
+        return loaded(ours[program])
     found = metadata.entry_points(group='console_scripts', name=program)
     return next((each.load() for each in found), None)
 
@@ -110,8 +112,8 @@ def _openstack_commands() -> commandmanager.CommandManager:
     commands = commandmanager.CommandManager('openstack.cli')
     for group in _GROUPS:
         commands.add_command_group(group)
-    for name, target in _entries('openstack.armvm.v1').items():
-        commands.add_command(name.replace('_', ' '), _loaded(target))
+    for name, target in entries('openstack.armvm.v1').items():
+        commands.add_command(name.replace('_', ' '), loaded(target))
     return commands
 
 
@@ -142,8 +144,8 @@ def accept_openstack(words: list[str]) -> None:
 def our_commands() -> set[str]:
     """Return every command that there is of ours, by all of its words."""
     found = {f'openstack {name.replace("_", " ")}'
-             for name in _entries('openstack.armvm.v1')}
-    for program in _entries('console_scripts'):
+             for name in entries('openstack.armvm.v1')}
+    for program in entries('console_scripts'):
         found.update(_commands_below(program))
     return found
 

@@ -143,9 +143,19 @@ def _python(words: list[str]) -> None:
         _need(not rest, f'{module} takes no words')
 
 
+def _cliff(program: str, words: list[str]) -> None:
+    """A program whose parser has a default of its own for its words."""
+    main = parsers.main_of(program)
+    _need(main is not None, f'{program} is not installed')
+    parsers.accept(lambda: main(words), [program])
+
+
+def _tempest(words: list[str]) -> None:
+    _cliff('tempest', words)
+
+
 def _stestr(words: list[str]) -> None:
-    main = parsers.main_of('stestr')
-    parsers.accept(lambda: main(words), ['stestr'])
+    _cliff('stestr', words)
     for word in words[1:]:
         if not word.startswith('-'):
             _need(any(word in str(path.relative_to(_TOP)) for path in
@@ -220,12 +230,13 @@ _KNOWN: dict[str, Callable[[list[str]], None]] = {
     'openstack': parsers.accept_openstack,
     'pip': _pip, 'apt-get': _apt, 'apt': _apt, 'make': _make, 'tox': _tox,
     'python3': _python, 'python': _python, 'stestr': _stestr,
+    'tempest': _tempest,
     'qemu-img': _qemu_img, 'systemctl': _systemctl, 'export': _variables,
     'git': _git, 'virsh': _virsh, 'tempest': _tempest,
     'xargs': _xargs,
     **{name: _with_files for name in (
         'cat', 'cd', 'cp', 'echo', 'head', 'install', 'ls', 'mkdir', 'mv',
-        'rm', 'grep', 'sed', 'tail', 'tee', 'true', 'test', 'stack.sh',
+        'rm', 'od', 'grep', 'sed', 'tail', 'tee', 'true', 'test', 'stack.sh',
         'unstack.sh', 'clean.sh')},
 }
 

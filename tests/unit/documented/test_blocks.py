@@ -54,6 +54,17 @@ class FindTest(unittest.TestCase):
             ''')
         self.assertEqual('', found.note)
 
+    def test_note_above_the_words_that_introduce_a_block(self):
+        (found,) = _found('''\
+            .. documented: seen, in a guest
+
+            These are words
+            of two lines::
+
+               one
+            ''')
+        self.assertEqual('seen, in a guest', found.note)
+
     def test_literal_block_in_a_list(self):
         (found,) = _found('''\
             * An item::

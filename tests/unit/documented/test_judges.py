@@ -31,6 +31,10 @@ _WRONG = (
     ('ini', '[no_such_group]\ncompute_driver = x\n'),
     ('ini', '[armvm]\nnvram_default = sometimes\n'),
     ('ini', '[armvm]\nnvram_flush_interval = 0\n'),
+    ('ini', '[[local|localrc]]\nARMVM_NO_SUCH_SETTING=1\n'),
+    ('ini', '[[local|localrc]]\nenable_plugin\n'),
+    ('ini', '[[post-config|$NOVA_CONF]]\n[armvm]\nnvram_default = never\n'),
+    ('ini', '[[post-config|$NO_SUCH_FILE]]\n[armvm]\n'),
     ('json', '{'), ('yaml', '- [a'), ('xml', '<a>'), ('python', 'def'),
     ('dockerfile', 'INSTALL nova-armvm'),
     ('jinja', '{% block a %}'),
@@ -50,6 +54,13 @@ class RefusalTest(unittest.TestCase):
         with self.assertRaises(judges.Refused):
             judges.judge(blocks.Block('page', 1, 'text', 'layout',
                                       'nova_armvm/nothing/  words'))
+
+    def test_copied_output_needs_a_reason(self):
+        text = '$ echo one\none'
+        with self.assertRaises(judges.Refused):
+            judges.judge(blocks.Block('page', 1, 'console', 'seen', text))
+        judges.judge(blocks.Block('page', 1, 'console',
+                                  'seen, in a guest', text))
 
 
 class OurCommandsTest(unittest.TestCase):
