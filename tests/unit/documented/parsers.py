@@ -7,6 +7,7 @@ import contextlib
 import importlib
 from importlib import metadata
 import io
+import multiprocessing
 import re
 import sys
 from unittest import mock
@@ -72,12 +73,40 @@ def main_of(program: str) -> Callable[[], object] | None:
     return next((each.load() for each in found), None)
 
 
+def _apart(work: Callable[[], str]) -> str:
+    """Do something in a process of its own; return what it returns.
+
+    A program takes one command line in its life: oslo.config keeps what it
+    has read in an object that the whole process shares.
+
+    :raises Refused: it died.
+    """
+    context = multiprocessing.get_context('fork')
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: theirs.send(work()))
+    child.start()
+    theirs.close()
+    try:
+        return ours.recv()
+    except EOFError as error:
+        raise Refused('it died while it read its command line') from error
+    finally:
+        child.join()
+
+
 def accept(main: Callable[[], object], words: list[str]) -> None:
     """Have a program read a command line and do nothing.
 
     :param main: it uses argparse, as oslo.config does.
     :raises Refused: with what it says.
     """
+    complaint = _apart(lambda: _complaint(main, words))
+    if complaint:
+        raise Refused(complaint)
+
+
+def _complaint(main: Callable[[], object], words: list[str]) -> str:
+    """Return what a program says to a command line, nothing if it takes it."""
     real = argparse.ArgumentParser.parse_args
 
     def parse(parser, args=None, namespace=None):
@@ -91,11 +120,11 @@ def accept(main: Callable[[], object], words: list[str]) -> None:
         try:
             main()
         except _Parsed:
-            return
+            return ''
         except SystemExit as error:
             if error.code in (0, None):
-                return
-    raise Refused(said.getvalue() or 'it reads no command line')
+                return ''
+    return said.getvalue() or 'it reads no command line'
 
 
 class _App:
@@ -152,18 +181,23 @@ def our_commands() -> set[str]:
 
 def _commands_below(program: str) -> set[str]:
     """Ask a program, and each of its commands, for help."""
+    below = re.findall(r'^    ([a-z][a-z-]+)\b',
+                       _section(_apart(lambda: _help(program))),
+                       re.MULTILINE)
+    if not below:
+        return {program}
+    return set().union(*(_commands_below(f'{program} {name}')
+                         for name in below))
+
+
+def _help(program: str) -> str:
     said = io.StringIO()
     main = main_of(program.split()[0])
     with (mock.patch.object(sys, 'argv', [*program.split(), '--help']),
           contextlib.redirect_stdout(said), contextlib.redirect_stderr(said),
           contextlib.suppress(SystemExit)):
         main()
-    below = re.findall(r'^    ([a-z][a-z-]+)\b', _section(said.getvalue()),
-                       re.MULTILINE)
-    if not below:
-        return {program}
-    return set().union(*(_commands_below(f'{program} {name}')
-                         for name in below))
+    return said.getvalue()
 
 
 def _section(help_text: str) -> str:
