@@ -6,7 +6,9 @@ import unittest
 
 from tests.unit.documented import judges
 from tests.unit.documented import messages
+from tests.unit.documented import parsers
 from tools.documented import blocks
+from tools.documented import session
 
 _TROUBLE = blocks.TOP / 'doc/source/troubleshooting.rst'
 #: Sphinx's own, which docutils alone takes for errors.
@@ -48,6 +50,21 @@ def _words(text: str) -> str:
 def _is_of_sphinx(node: nodes.Node) -> bool:
     """It is the text of a directive that docutils does not know."""
     return isinstance(node.parent, nodes.system_message)
+
+
+class CommandsTest(unittest.TestCase):
+
+    def test_every_command_is_shown_with_what_it_prints(self):
+        shown = [words for block in _every_block()
+                 if block.language == 'console'
+                 for step in session.steps(block.text) if step.output
+                 for words in session.simple_commands(step.command)]
+        for command in sorted(parsers.our_commands()):
+            wanted = command.split()
+            with self.subTest(command):
+                self.assertTrue(
+                    any(words[:len(wanted)] == wanted for words in shown),
+                    f'no page shows the output of {command}')
 
 
 class TroubleshootingTest(unittest.TestCase):
