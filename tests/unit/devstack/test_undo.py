@@ -72,7 +72,8 @@ class UnstackTest(UndoTestCase):
             role={'admin': 'r1', 'service': 'r3'},
             assigned=['admin', 'service'], type={TYPE: theirs},
             quota={'volumes': '-1', 'gigabytes': '-1'},
-            metadef={test_plugin.METADEFS: {'protected': True}},
+            metadef={name: {'protected': True}
+                     for name in test_plugin.METADEFS},
             flavor={'armvm.small': {'id': '7', 'ram': '2048'}})
         self.assertEqual([node.cloud['project']['service']],
                          node.cloud['type'][TYPE]['access'])

@@ -2,7 +2,6 @@
 """Every program that the documentation calls, and who knows its words."""
 from collections.abc import Callable
 import configparser
-from importlib import metadata
 import importlib.util
 import pathlib
 import re
@@ -213,14 +212,6 @@ def _xargs(words: list[str]) -> None:
     judge(words[0], words[1:])
 
 
-def _tempest(words: list[str]) -> None:
-    found = metadata.entry_points(group='tempest.cm', name=words[0])
-    _need(bool(found), f'tempest: no command {words[0]}')
-    (command,) = found
-    parsers.accept(lambda: command.load()(None, None).get_parser(
-        'tempest').parse_args(words[1:]), ['tempest'])
-
-
 def _git(words: list[str]) -> None:
     _need(words[0] in ('clone', 'checkout', 'pull', 'log', 'diff'),
           f'git: {words[0]}')
@@ -232,7 +223,7 @@ _KNOWN: dict[str, Callable[[list[str]], None]] = {
     'python3': _python, 'python': _python, 'stestr': _stestr,
     'tempest': _tempest,
     'qemu-img': _qemu_img, 'systemctl': _systemctl, 'export': _variables,
-    'git': _git, 'virsh': _virsh, 'tempest': _tempest,
+    'git': _git, 'virsh': _virsh,
     'xargs': _xargs,
     **{name: _with_files for name in (
         'cat', 'cd', 'cp', 'echo', 'head', 'install', 'ls', 'mkdir', 'mv',
