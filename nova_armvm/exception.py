@@ -212,10 +212,9 @@ class StoreChangeUnfinished(StoreError):
 
 
 class StoreResetWaiting(StoreError):
-    msg_fmt = ('The next start of server %(server)s begins with the '
-               'firmware\'s template, so a change would be lost. Start the '
-               'server once, or take the reset back ("armvm-manage nvram '
-               'undo").')
+    msg_fmt = ('The next start of server %(server)s begins with its '
+               'template, so a change would be lost. Start the server once, '
+               'or take the reset back ("armvm-manage nvram undo").')
 
 
 # What lies on the volume

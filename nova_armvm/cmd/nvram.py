@@ -230,10 +230,10 @@ def import_file(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
 
 
 def reset(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
-    """Have the next start begin with the firmware's template."""
+    """Have the next start begin with the server's template."""
     return _agreed_change(
-        arguments, conf, 'begin with the firmware\'s template at the next '
-        'start', lambda tools: tools.editor.reset(arguments.server))
+        arguments, conf, 'begin with its template at the next start',
+        lambda tools: tools.editor.reset(arguments.server))
 
 
 def undo(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:

@@ -157,7 +157,9 @@ class StoreEditor:
             return Change(server, written, undone=True)
 
     def reset(self, wanted: str) -> Change:
-        """Have the next start begin with the firmware's template again.
+        """Have the next start begin with the template again.
+
+        That is the firmware's, or the one that the image names.
 
         What a change that was cut short has left is of no interest then.
 

@@ -106,8 +106,8 @@ def _add_whole(actions: argparse._SubParsersAction) -> None:
                       changes=True)
     replace.add_argument('file', metavar='FILE',
                          help='as export writes it, of any format')
-    _action(actions, 'reset', 'have a server that is off begin with the '
-            'firmware\'s template again', nvram.reset, changes=True)
+    _action(actions, 'reset', 'have a server that is off begin with its '
+            'template again', nvram.reset, changes=True)
     _action(actions, 'undo', 'take back the changes since the last start',
             nvram.undo, changes=True)
     migrate = _action(actions, 'migrate-type', 'move the store of a server '
