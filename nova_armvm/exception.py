@@ -63,10 +63,6 @@ class FirmwareUnknown(ArmVMError):
                'names one); an operator has to install one.')
 
 
-class FirmwareDescriptorInvalid(ArmVMError):
-    msg_fmt = 'The firmware descriptor %(name)s is invalid: %(reason)s.'
-
-
 class FirmwareMismatch(ArmVMError):
     msg_fmt = ('The UEFI variables of this server were made for a firmware '
                'with %(stored)s, but the firmware of this compute host has '
@@ -162,11 +158,6 @@ class StoreTakeOverFailed(StoreError):
 class StoreReadFailed(StoreError):
     msg_fmt = ('The UEFI variables of this server could not be read from '
                'their volume (volume %(volume_id)s).')
-
-
-class StoreNotRemoved(StoreError):
-    msg_fmt = ('The volume for the UEFI variables of this server could not '
-               'be removed (volume %(volume_id)s).')
 
 
 class StoreSnapshotFailed(StoreError):

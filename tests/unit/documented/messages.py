@@ -11,7 +11,7 @@ from tools.documented import blocks
 #: Letters that a message has to have outside of its fields; anything is like
 #: a message of fewer.
 _ENOUGH = 20
-_FIELD = re.compile(r'%\(\w+\)[ds]|%[ds]')
+_FIELD = re.compile(r'%\(\w+\)[dsr]|%[dsr]')
 _HOLE = '\0'
 
 
