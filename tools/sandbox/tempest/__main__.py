@@ -32,6 +32,7 @@ def run(tests: str) -> tuple[figures.Figures, int]:
     :param tests: regular expression of their names.
     :returns: the figures, and the worst exit status of Tempest.
     """
+    _make_repository()
     names = _listed(tests)
     status = 0
     together = [name for name in names if _ALONE not in name]
@@ -44,6 +45,13 @@ def run(tests: str) -> tuple[figures.Figures, int]:
     stream = subprocess.run([config.BIN / 'stestr', 'last', '--subunit'],
                             cwd=surroundings.HOME, capture_output=True).stdout
     return figures.count(stream if names else b''), status
+
+
+def _make_repository() -> None:
+    """Make what results are kept in; to list tests Tempest needs it, too."""
+    if not (surroundings.HOME / '.stestr').is_dir():
+        subprocess.run([config.BIN / 'stestr', 'init'],
+                       cwd=surroundings.HOME, check=True)
 
 
 def _tempest(*arguments: str | os.PathLike,
