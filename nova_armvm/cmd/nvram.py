@@ -60,7 +60,7 @@ def _tools(conf: cfg.ConfigOpts) -> _Tools:
         conf, compute.session_from_conf(conf)))
     stores = store_access.StoreAccess.from_conf(conf, volumes)
     return _Tools(volumes, servers, nvram_change.StoreEditor(
-        servers, stores, volumes,
+        servers, stores,
         previous.PreviousContents(volumes, _patience(conf))),
         stores.host_side)
 

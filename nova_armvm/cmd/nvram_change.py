@@ -69,11 +69,9 @@ class StoreEditor:
 
     def __init__(self, servers: held_server.Servers,
                  stores: store_access.StoreAccess,
-                 volumes: volume.StoreVolumes,
                  kept: previous.PreviousContents) -> None:
         self._servers = servers
         self._stores = stores
-        self._volumes = volumes
         self._kept = kept
 
     def look(self, wanted: str, whole: bool = False,

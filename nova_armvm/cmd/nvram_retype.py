@@ -68,8 +68,8 @@ class Retyper:
                 self._say(f'it is of type {volume_type} already')
                 return found.id
             self._check_type(volume_type)
-            self._hosted.let_go(owner)
             try:
+                self._hosted.let_go(owner)
                 self._move(found, volume_type)
             except exception.StoreRetypeSlow:
                 # Cinder attaches nothing that it moves.

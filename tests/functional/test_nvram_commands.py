@@ -78,7 +78,7 @@ class NvramCommandTestCase(base.ArmServersTestCase):
             self.servers, store_access.StoreAccess(
                 volumes, host_volumes.LibvirtHostVolumes(
                     self.computes[hostname].driver),
-                self.hosted(hostname).is_recorded), volumes,
+                self.hosted(hostname).is_recorded),
             previous.PreviousContents(volumes, 3))
 
     def hosted(self, hostname):
@@ -461,6 +461,14 @@ class RetypeTest(NvramCommandTestCase):
         self.assertRaises(exception.StoreRetypeFailed, self.retype)
         self.assertEqual('attached', self.attachment_of(self.server).status)
         self.assertFalse(self.is_locked())
+        self._start_server(self.server)
+        self.assert_store_in_use(self.server)
+
+    def test_store_that_was_let_go_by_half_is_protected_again(self):
+        hosted = self.hosted('compute1')
+        with mock.patch.object(hosted._records, 'drop', side_effect=OSError):
+            self.assertRaises(OSError, self.retype)
+        self.assertEqual('attached', self.attachment_of(self.server).status)
         self._start_server(self.server)
         self.assert_store_in_use(self.server)
 
