@@ -274,7 +274,7 @@ class StoreVolumes:
 
     def note_anew(self, volume: Volume, facts: Mapping[str, str]) -> None:
         """Put facts into a volume's metadata, whatever was seen there."""
-        with translated('note the firmware on the volume'):
+        with translated('write the volume\'s metadata'):
             self.client().volumes.set_metadata(volume.id, dict(facts))
 
     def retype(self, volume: Volume, volume_type: str) -> None:
