@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from nova_armvm.nvram import text
+from nova_armvm.uefi import text
 
 #: Exit statuses; argparse ends with 2 for wrong usage.
 DONE, FAILED, FOUND = 0, 1, 3

@@ -11,12 +11,12 @@ from nova_armvm.cmd import hypervisor
 from nova_armvm.cmd import nvram_show
 from nova_armvm.cmd import volume_type
 from nova_armvm import exception
-from nova_armvm.nvram import firmware
+from nova_armvm.host import firmware
 from nova_armvm.nvram import seed
-from nova_armvm.nvram import text
 from nova_armvm.profile.handlers import execution_state
 from nova_armvm.profile import machine
 from nova_armvm.profile import offers
+from nova_armvm.uefi import text
 from nova_armvm.virt import host_offers
 from nova_armvm.virt import preflight
 

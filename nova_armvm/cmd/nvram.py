@@ -23,13 +23,13 @@ from nova_armvm.cmd import nvram_retype
 from nova_armvm.cmd import nvram_show
 from nova_armvm.cmd import store_access
 from nova_armvm import exception
-from nova_armvm.nvram import boot_options
-from nova_armvm.nvram import exchange
 from nova_armvm.nvram import previous
-from nova_armvm.nvram import text
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
 from nova_armvm.nvram import volume
+from nova_armvm.uefi import boot
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import text
+from nova_armvm.uefi import varstore
 
 #: Non-volatile, at boot and at run time: what an operating system writes.
 _DEFAULT_ATTRIBUTES = 0x07
@@ -119,24 +119,24 @@ def set_variable(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
         content = nvram_files.content_of(arguments.file)
     key = _key(arguments)
 
-    def edit(flash: bytes) -> bytes:
+    def changed(flash: bytes) -> bytes:
         old = varstore.parse(flash).variables.get(key)
         bits = arguments.attributes
         if bits is None:
             bits = old.attributes if old else _DEFAULT_ATTRIBUTES
-        return varwrite.edited(flash, {key: varstore.Variable(
+        return edit.edited(flash, {key: varstore.Variable(
             key, bits, content, old.timestamp if old else None)})
-    return _change(arguments, conf, edit, f'set {key.name}')
+    return _change(arguments, conf, changed, f'set {key.name}')
 
 
 def unset(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
     """Remove a variable."""
     key = _key(arguments)
 
-    def edit(flash: bytes) -> bytes:
+    def changed(flash: bytes) -> bytes:
         _present(varstore.parse(flash), key)
-        return varwrite.edited(flash, {key: None})
-    return _change(arguments, conf, edit, f'remove {key.name}')
+        return edit.edited(flash, {key: None})
+    return _change(arguments, conf, changed, f'remove {key.name}')
 
 
 def boot_next(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
@@ -151,28 +151,28 @@ def boot_order(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
 
 def _set_numbers(arguments: argparse.Namespace, conf: cfg.ConfigOpts,
                  name: str, numbers: list[int]) -> int:
-    key = varstore.VariableKey(boot_options.GLOBAL, name)
+    key = varstore.VariableKey(boot.GLOBAL, name)
 
-    def edit(flash: bytes) -> bytes:
-        known = boot_options.boot_options(varstore.parse(flash))
+    def changed(flash: bytes) -> bytes:
+        known = boot.boot_options(varstore.parse(flash))
         for number in numbers:
             if number not in known:
                 raise exception.NoSuchBootOption(
                     option=f'Boot{number:04X}',
                     known=', '.join(f'Boot{each:04X}' for each in known)
                     or 'none')
-        return varwrite.edited(flash, {key: varstore.Variable(
+        return edit.edited(flash, {key: varstore.Variable(
             key, _DEFAULT_ATTRIBUTES,
             struct.pack(f'<{len(numbers)}H', *numbers))})
     shown = ','.join(f'{number:04X}' for number in numbers)
-    return _change(arguments, conf, edit, f'set {name} to {shown}')
+    return _change(arguments, conf, changed, f'set {name} to {shown}')
 
 
 def diff(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
     """Compare the variables of a server with a file or another server."""
     if arguments.file:
         name = arguments.file
-        second = {variable.key: variable for variable in exchange.read(
+        second = {variable.key: variable for variable in formats.read(
             nvram_files.content_of(name))}
     editor = _tools(conf).editor
     first = editor.look(arguments.server).variables.variables
@@ -201,9 +201,9 @@ def export(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
         content = found.flash
     else:
         variables = found.variables.variables.values()
-        content = (exchange.to_json(variables) + '\n' if
+        content = (formats.to_json(variables) + '\n' if
                    arguments.format == 'json' else
-                   exchange.to_aws(variables) + '\n').encode()
+                   formats.to_aws(variables) + '\n').encode()
     if arguments.output:
         with nvram_files.new_file(arguments.output) as stream:
             nvram_files.write_sparse(stream, content)
@@ -215,16 +215,16 @@ def export(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
 def import_file(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
     """Replace all variables by those of a file."""
     content = nvram_files.content_of(arguments.file)
-    raw = exchange.kind_of(content) == 'raw'
+    raw = formats.kind_of(content) == 'raw'
     # Before the server is touched.
-    wanted = exchange.read(content)
+    wanted = formats.read(content)
 
-    def edit(flash: bytes) -> bytes:
+    def changed(flash: bytes) -> bytes:
         if raw:
             return nvram_change.flash_of_size(content, len(flash))
-        return varwrite.edited(flash, varwrite.replacement(
+        return edit.edited(flash, edit.replacement(
             wanted, varstore.parse(flash).variables.values()))
-    return _change(arguments, conf, edit,
+    return _change(arguments, conf, changed,
                    f'replace all variables by the {len(wanted)} of '
                    f'{arguments.file}', whole=raw)
 

@@ -20,8 +20,8 @@ from nova_armvm.cmd import store_access
 from nova_armvm import exception
 from nova_armvm.nvram import offline
 from nova_armvm.nvram import previous
-from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume
+from nova_armvm.uefi import varstore
 
 
 @dataclasses.dataclass(frozen=True)

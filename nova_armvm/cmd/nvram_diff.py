@@ -5,7 +5,7 @@ import dataclasses
 import json
 
 from nova_armvm.cmd import nvram_show
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import varstore
 
 Variables = Mapping[varstore.VariableKey, varstore.Variable]
 

@@ -7,7 +7,7 @@ from oslo_config import cfg
 
 from nova_armvm.cmd import nvram
 from nova_armvm.cmd import nvram_words
-from nova_armvm.nvram import exchange
+from nova_armvm.uefi import formats
 
 Work = Callable[[argparse.Namespace, cfg.ConfigOpts], int]
 
@@ -63,7 +63,7 @@ def _add_reading(actions: argparse._SubParsersAction) -> None:
     _with_format(diff)
     export = _action(actions, 'export', 'write the variables of a server to '
                      'a file', nvram.export)
-    export.add_argument('-f', '--format', choices=exchange.FORMATS,
+    export.add_argument('-f', '--format', choices=formats.FORMATS,
                         default='json',
                         help='the flash, variables as virt-fw-vars writes '
                         'them, or EC2\'s UefiData (default %(default)s)')

@@ -6,13 +6,13 @@ import typing as ty
 
 import prettytable
 
-from nova_armvm.nvram import boot_options
-from nova_armvm.nvram import device_path
 from nova_armvm.nvram import previous
 from nova_armvm.nvram import store
-from nova_armvm.nvram import text
-from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume as cinder_volume
+from nova_armvm.uefi import boot
+from nova_armvm.uefi import device_path
+from nova_armvm.uefi import text
+from nova_armvm.uefi import varstore
 
 _SHOWN_BYTES = 16
 
@@ -57,12 +57,12 @@ def variables_json(found: varstore.VariableStore) -> str:
     """Show the same to a program."""
     return json.dumps({
         'formatted': found.formatted, 'write_pending': found.write_pending,
-        'boot_next': boot_options.boot_next(found),
-        'boot_order': list(boot_options.boot_order(found)),
+        'boot_next': boot.boot_next(found),
+        'boot_order': list(boot.boot_order(found)),
         'boot_options': [
             {'number': number, 'readable': option is not None,
              **(_option(option) if option is not None else {})}
-            for number, option in boot_options.boot_options(found).items()],
+            for number, option in boot.boot_options(found).items()],
         'variables': [
             {'name': key.name, 'guid': str(key.guid), **variable(each)}
             for key, each in sorted(found.variables.items())],
@@ -77,7 +77,7 @@ def variable(found: varstore.Variable) -> dict[str, ty.Any]:
             'content': found.content.hex()}
 
 
-def _option(option: boot_options.BootOption) -> dict[str, ty.Any]:
+def _option(option: boot.BootOption) -> dict[str, ty.Any]:
     return {'active': option.active, 'description': option.description,
             'path': device_path.to_text(option.path),
             'made_by_firmware': option.made_by_firmware}

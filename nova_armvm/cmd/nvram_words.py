@@ -4,11 +4,11 @@ import argparse
 import re
 import uuid
 
-from nova_armvm.nvram import boot_options
+from nova_armvm.uefi import boot
 
 #: Vendors that one need not know by heart.
 VENDORS = {
-    'global': boot_options.GLOBAL,
+    'global': boot.GLOBAL,
     'security': uuid.UUID('d719b2cb-3d3a-4596-a3bc-dad00e67656f'),
     'loader': uuid.UUID('4a67b082-0a4c-41cf-b6c7-440b29bb8c4f'),
 }

@@ -30,9 +30,9 @@ from nova_armvm.cmd import volume_type
 from nova_armvm import conf as armvm_conf
 from nova_armvm import exception
 from nova_armvm.nvram import audit
-from nova_armvm.nvram import text
 from nova_armvm.nvram import volume
 from nova_armvm.profile import offers
+from nova_armvm.uefi import text
 from nova_armvm.virt import host_offers
 from nova_armvm.virt import preflight
 

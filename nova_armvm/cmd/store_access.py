@@ -11,9 +11,9 @@ from oslo_config import cfg
 
 from nova_armvm.cmd import held_server
 from nova_armvm import exception
+from nova_armvm.host import record
 from nova_armvm.nvram import access
 from nova_armvm.nvram import hosting
-from nova_armvm.nvram import record
 from nova_armvm.nvram import volume
 from nova_armvm.virt import host_volumes
 

@@ -12,7 +12,7 @@ import typing as ty
 from os_brick.initiator import connector
 from oslo_log import log as logging
 
-from nova_armvm.nvram import privileged
+from nova_armvm.host import privileged
 
 LOG = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from nova_armvm import exception
+from nova_armvm.host import record
 from nova_armvm.nvram import access
-from nova_armvm.nvram import record
 from nova_armvm.nvram import volume as cinder_volume
 from nova_armvm.profile import guest_xml
 

@@ -4,7 +4,7 @@ from nova_armvm import exception
 from nova_armvm.nvram import access
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import varstore
 
 
 def read(volume: access.VolumeBytes, whole: bool = False) -> bytes:

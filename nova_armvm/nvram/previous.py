@@ -19,8 +19,8 @@ from cinderclient import exceptions as cinder_errors
 from oslo_log import log as logging
 
 from nova_armvm import exception
-from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume as cinder_volume
+from nova_armvm.uefi import varstore
 
 LOG = logging.getLogger(__name__)
 

@@ -12,18 +12,18 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from nova_armvm import exception
+from nova_armvm.host import firmware
+from nova_armvm.host import privileged
 from nova_armvm.nvram import access
-from nova_armvm.nvram import firmware
-from nova_armvm.nvram import ftw
 from nova_armvm.nvram import hosting
 from nova_armvm.nvram import previous
-from nova_armvm.nvram import privileged
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import template as image_template
-from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume as cinder_volume
 from nova_armvm.profile import guest_xml
+from nova_armvm.uefi import ftw
+from nova_armvm.uefi import varstore
 
 LOG = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The variables that an image brings along, and how a new store gets them.
 
-The image is in any of exchange.FORMATS and comes from anybody: no more of it
+The image is in any of formats.FORMATS and comes from anybody: no more of it
 is kept than can be understood, and what its size is said to be is not
 believed. What it holds replaces the variables of the firmware's own template;
 everything else of the flash stays the firmware's.
@@ -10,11 +10,11 @@ import dataclasses
 import hashlib
 
 from nova_armvm import exception
-from nova_armvm.nvram import exchange
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import varstore
 
 #: The largest flash there is, and so the largest image.
 MAX_BYTES = seed.FLASH_MAX_BYTES
@@ -68,7 +68,7 @@ class Arriving:
     """What has come of an image; a file to write to for who downloads it."""
 
     #: A byte more than a text may have, so that a longer one is known.
-    _KEPT = max(exchange.MAX_TEXT + 1, varstore.READ_SIZE)
+    _KEPT = max(formats.MAX_TEXT + 1, varstore.READ_SIZE)
 
     def __init__(self, image_id: str) -> None:
         self._image_id = image_id
@@ -112,17 +112,17 @@ class Arriving:
 
 
 def read(content: bytes) -> tuple[varstore.Variable, ...]:
-    """Return the variables in a file of any of exchange.FORMATS.
+    """Return the variables in a file of any of formats.FORMATS.
 
     :param content: its beginning is enough.
     :raises VariableFileInvalid: it cannot be understood.
     :raises VariableStoreInvalid: it is raw, and no store of edk2's.
     :raises PackageMissing: it is EC2's, and uefivars is not installed.
     """
-    if exchange.kind_of(content) == 'raw':
+    if formats.kind_of(content) == 'raw':
         # More would not fit into a store of AAVMF's either.
         content = content[:varstore.READ_SIZE]
-    return exchange.read(content)
+    return formats.read(content)
 
 
 def applied(template: StoreTemplate,
@@ -136,10 +136,10 @@ def applied(template: StoreTemplate,
     """
     reader = qcow2.Qcow2Reader(firmware.read_at)
     present = reader.read(0, varstore.READ_SIZE)
-    changes = varwrite.replacement(
+    changes = edit.replacement(
         template.variables, varstore.parse(present).variables.values())
     try:
-        flash = varwrite.edited(present, changes)
+        flash = edit.edited(present, changes)
     except (exception.VariableStoreFull, exception.VariableInvalid) as error:
         told = str(error).rstrip('.')
         raise unusable(template.image_id,

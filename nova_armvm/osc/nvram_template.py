@@ -10,12 +10,12 @@ from keystoneauth1 import adapter
 from osc_lib.command import command
 from osc_lib import exceptions
 
-from nova_armvm.nvram import exchange
-from nova_armvm.nvram import signatures
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
 from nova_armvm.osc import files
 from nova_armvm.osc import refusals
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import secure_boot
+from nova_armvm.uefi import varstore
 
 _FLASH_MAX = 64 * 1024 * 1024
 _VISIBILITIES = ('private', 'shared', 'community', 'public')
@@ -39,7 +39,7 @@ class Create(command.ShowOne):
             help='variables as "armvm-manage nvram export", virt-fw-vars or '
                  'EC2 have them, in place of certificates')
         parser.add_argument(
-            '--store-format', dest='form', choices=exchange.FORMATS,
+            '--store-format', dest='form', choices=formats.FORMATS,
             default='raw', help='of what is made (default %(default)s)')
         parser.add_argument(
             '--visibility', choices=_VISIBILITIES, default='private',
@@ -107,7 +107,7 @@ def _variables(arguments: argparse.Namespace) -> tuple[
             raise exceptions.CommandError(
                 '--from takes the variables as they are; give no '
                 'certificates with it.')
-        found = exchange.read(files.content_of(arguments.source, _FLASH_MAX))
+        found = formats.read(files.content_of(arguments.source, _FLASH_MAX))
         if not found:
             raise exceptions.CommandError(
                 f'There are no variables in {arguments.source}.')
@@ -117,26 +117,26 @@ def _variables(arguments: argparse.Namespace) -> tuple[
             'Give --pk and --db, or --from. Without a PK Secure Boot is off, '
             'and without db nothing could be started.')
     owner = arguments.owner_guid or uuid.uuid4()
-    return signatures.enrolled(
+    return secure_boot.enrolled(
         _keys(arguments), owner,
         datetime.datetime.now(datetime.timezone.utc)), {
             'owner_guid': str(owner)}
 
 
-def _keys(arguments: argparse.Namespace) -> signatures.Keys:
+def _keys(arguments: argparse.Namespace) -> secure_boot.Keys:
     platform = _certificates([arguments.pk])
     if len(platform) != 1:
         raise exceptions.CommandError(
             f'{arguments.pk} holds {len(platform)} certificates; the PK is '
             'just one.')
-    return signatures.Keys(
+    return secure_boot.Keys(
         platform[0], *(_certificates(paths) for paths in (
             arguments.kek, arguments.db, arguments.dbx)))
 
 
 def _certificates(paths: list[str]) -> tuple[bytes, ...]:
-    return tuple(found for path in paths for found in signatures.certificates(
-        files.content_of(path, signatures.MAX_FILE), path))
+    return tuple(found for path in paths for found in secure_boot.certificates(
+        files.content_of(path, secure_boot.MAX_FILE), path))
 
 
 def _written(variables: tuple[varstore.Variable, ...], form: str) -> bytes:
@@ -144,10 +144,10 @@ def _written(variables: tuple[varstore.Variable, ...], form: str) -> bytes:
 
     :raises ArmVMError: firmware would not keep all of them.
     """
-    flash = varwrite.store_of(variables, varstore.READ_SIZE)
+    flash = edit.store_of(variables, varstore.READ_SIZE)
     if form == 'raw':
         return flash
-    return (exchange.to_json if form == 'json' else exchange.to_aws)(
+    return (formats.to_json if form == 'json' else formats.to_aws)(
         variables).encode()
 
 

@@ -8,8 +8,8 @@ import threading
 
 from oslo_log import log as logging
 
+from nova_armvm.host import privileged
 from nova_armvm.nvram import hosting
-from nova_armvm.nvram import privileged
 from nova_armvm.virt import background
 
 LOG = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from nova_armvm import exception
-from nova_armvm.nvram import firmware
+from nova_armvm.host import firmware
+from nova_armvm.host import record
 from nova_armvm.nvram import hosting
-from nova_armvm.nvram import record
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import store as nvram_store
 from nova_armvm.nvram import volume

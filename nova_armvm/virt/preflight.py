@@ -20,7 +20,7 @@ from oslo_utils import importutils
 from oslo_utils import strutils
 
 from nova_armvm import exception
-from nova_armvm.nvram import firmware
+from nova_armvm.host import firmware
 from nova_armvm.virt import boot_order
 
 LOG = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from nova.virt.libvirt import guest as libvirt_guest
 from nova.virt.libvirt import host as libvirt_host
 
 from nova_armvm import exception
-from nova_armvm.nvram import boot_options
-from nova_armvm.nvram import firmware
+from nova_armvm.host import firmware
 from nova_armvm.nvram import hosting
 from nova_armvm.nvram import store as nvram_store
 from nova_armvm.profile import guest_xml
+from nova_armvm.uefi import boot
 from nova_armvm.virt import boot_order
 
 
@@ -115,8 +115,8 @@ class Starter:
         offered = guest_xml.offered_boot_paths(defined)
         # What is not understood is not put in order either.
         offers = (bool(offered) and content.variables is not None and
-                  not boot_options.guest_owns_boot_order(content.variables,
-                                                         last_offered))
+                  not boot.guest_owns_boot_order(content.variables,
+                                                 last_offered))
         if offers:
             facts[nvram_store.OFFERED_KEY] = boot_order.to_text(offered)
         return Form(xml if offers else lasting, lasting, offers, facts)

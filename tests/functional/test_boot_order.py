@@ -4,7 +4,7 @@ import json
 
 from tests.fixtures import libvirt
 from tests.functional import base
-from tests.unit.nvram import flash_images
+from tests.unit.uefi import flash_images
 
 
 class Monitor(libvirt.LibvirtQemu):

@@ -14,7 +14,7 @@ class FlushTest(base.ArmServersTestCase):
         super().setUp()
         self.flushed = []
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_armvm.nvram.privileged.flush', self.flush))
+            'nova_armvm.host.privileged.flush', self.flush))
         self.flags(nvram_flush_interval=3600, group='armvm')
         self.start_compute()
         self.driver = self.computes['compute1'].driver

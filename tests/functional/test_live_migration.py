@@ -60,7 +60,7 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
         self._wait_for_assert(lambda: self.assertIn(
             nvram_store.SWOLLEN_KEY, self.store_of(self.server).metadata))
         with fixtures.MonkeyPatch(
-                'nova_armvm.nvram.privileged.punch_hole', self.cannot):
+                'nova_armvm.host.privileged.punch_hole', self.cannot):
             self._reboot_server(self.server, hard=True)
         self.assert_store_at('compute2')
 

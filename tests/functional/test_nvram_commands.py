@@ -13,12 +13,12 @@ from nova_armvm import exception
 from nova_armvm.nvram import access
 from nova_armvm.nvram import offline
 from nova_armvm.nvram import previous
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
 from nova_armvm.nvram import volume
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import varstore
 from nova_armvm.virt import host_volumes
 from tests.functional import base
-from tests.unit.nvram import flash_images
+from tests.unit.uefi import flash_images
 
 KEY = varstore.VariableKey(flash_images.VENDOR, 'Name')
 
@@ -86,7 +86,7 @@ class NvramCommandTestCase(base.ArmServersTestCase):
 
     def set(self, content=b'content', editor=None):
         return (editor or self.editor).change(
-            self.uuid, lambda flash: varwrite.edited(
+            self.uuid, lambda flash: edit.edited(
                 flash, {KEY: variable(content)}))
 
     def found(self):
@@ -153,13 +153,13 @@ class ChangeTest(NvramCommandTestCase):
         self.assertEqual({}, self.cinder.store.snapshots)
 
     def test_tenant_cannot_start_it_while_it_is_changed(self):
-        def edit(flash):
+        def changed(flash):
             refused = self.assertRaises(
                 client.OpenStackApiException, self.api.post_server_action,
                 self.uuid, {'os-start': None})
             self.assertEqual(409, refused.response.status_code)
             return flash
-        self.assertEqual(0, self.editor.change(self.uuid, edit).written)
+        self.assertEqual(0, self.editor.change(self.uuid, changed).written)
         self._start_server(self.server)
 
     def test_server_that_somebody_else_has_locked_is_left_alone(self):
@@ -194,23 +194,23 @@ class ChangeTest(NvramCommandTestCase):
     def test_lock_that_is_lost_ends_the_change_before_it_is_written(self):
         before = self.flash(self.server)
 
-        def edit(flash):
+        def changed(flash):
             self.lock_again()
-            return varwrite.edited(flash, {KEY: variable()})
+            return edit.edited(flash, {KEY: variable()})
         self.assertRaises(exception.ServerLocked, self.editor.change,
-                          self.uuid, edit)
+                          self.uuid, changed)
         self.assertEqual(before, self.flash(self.server))
         self.assertTrue(self.is_locked())
 
     def test_start_by_an_administrator_ends_the_change(self):
         before = self.flash(self.server)
 
-        def edit(flash):
+        def changed(flash):
             self.admin_api.post_server_action(self.uuid, {'os-start': None})
             self._wait_for_state_change(self.server, 'ACTIVE')
-            return varwrite.edited(flash, {KEY: variable()})
+            return edit.edited(flash, {KEY: variable()})
         self.assertRaises(exception.ServerNotOff, self.editor.change,
-                          self.uuid, edit)
+                          self.uuid, changed)
         self.assertEqual(before, self.flash(self.server))
         self.assertFalse(self.is_locked())
         self._stop_server(self.server)
@@ -237,7 +237,7 @@ class ChangeTest(NvramCommandTestCase):
         self.cinder.fail('snapshot_delete', 503)
         self._start_server(self.server)
         self.cinder.heal('snapshot_delete')
-        self.write_flash(self.server, varwrite.edited(
+        self.write_flash(self.server, edit.edited(
             self.flash(self.server)[:varstore.READ_SIZE],
             {KEY: variable(b'by the guest')}))
         self._stop_server(self.server)
@@ -256,11 +256,11 @@ class ChangeTest(NvramCommandTestCase):
         self.assertFalse(self.is_locked())
 
     def test_edit_that_fails_changes_nothing(self):
-        def edit(flash):
+        def changed(flash):
             raise exception.NoSuchVariable(name='x', guid='y')
         before = self.flash(self.server)
         self.assertRaises(exception.NoSuchVariable, self.editor.change,
-                          self.uuid, edit)
+                          self.uuid, changed)
         self.assertEqual(before, self.flash(self.server))
         self.assertEqual({}, self.cinder.store.snapshots)
         self.assertFalse(self.is_locked())
@@ -295,13 +295,13 @@ class DeathTest(NvramCommandTestCase):
 
     def replace_all(self):
         """Change blocks at both ends of the variables."""
-        def edit(flash):
-            return varwrite.edited(flash, {
+        def changed(flash):
+            return edit.edited(flash, {
                 varstore.VariableKey(flash_images.VENDOR, f'V{number}'):
                 varstore.Variable(varstore.VariableKey(
                     flash_images.VENDOR, f'V{number}'), 7, bytes(60_000))
                 for number in range(3)})
-        return self.editor.change(self.uuid, edit)
+        return self.editor.change(self.uuid, changed)
 
     def test_server_does_not_start_from_half_a_change(self):
         with self.dies_after(1):

@@ -7,17 +7,17 @@ import uuid
 from nova import exception as nova_exception
 from nova.tests.functional.api import client
 
-from nova_armvm.nvram import exchange
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import store
 from nova_armvm.nvram import template
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import varstore
 from tests.fixtures import firmware
 from tests.functional import base
 from tests.functional import test_nvram_commands as commands
 from tests.functional import two_hosts
-from tests.unit.nvram import flash_images as images
+from tests.unit.uefi import flash_images as images
 
 GLOBAL = uuid.UUID('8be4df61-93ca-11d2-aa0d-00e098032b8c')
 
@@ -27,7 +27,7 @@ def variable(content: bytes, name='PK') -> varstore.Variable:
 
 
 def raw(*variables: varstore.Variable) -> bytes:
-    return varwrite.store_of(variables, varstore.READ_SIZE)
+    return edit.store_of(variables, varstore.READ_SIZE)
 
 
 OPTION = images.load_option('loader', images.node(4, 4, images.ucs2('x.efi')))
@@ -101,8 +101,8 @@ class FirstBootTest(TemplateTestCase):
 
     def test_every_format_of_export_will_do(self):
         wanted = [variable(b'key')]
-        for content in (exchange.to_json(wanted).encode(),
-                        exchange.to_aws(wanted).encode()):
+        for content in (formats.to_json(wanted).encode(),
+                        formats.to_aws(wanted).encode()):
             server = self.boot(self.image_with(self.template(content)))
             self.assertEqual({'PK': b'key'}, self.variables(server))
 
@@ -181,13 +181,13 @@ class RefusalTest(TemplateTestCase):
         many = [variable(bytes([number]) * 60000, f'Key{number}')
                 for number in range(1, 6)]
         self.assertIn('no room', self.refused(
-            self.template(exchange.to_json(many).encode())))
+            self.template(formats.to_json(many).encode())))
 
     def test_firmware_would_not_take_a_variable(self):
         volatile = varstore.Variable(
             varstore.VariableKey(GLOBAL, 'Gone'), 6, b'x')
         self.assertIn('non-volatile', self.refused(
-            self.template(exchange.to_json([volatile]).encode())))
+            self.template(formats.to_json([volatile]).encode())))
 
     def test_variables_are_volatile(self):
         self.assertIn('volatile', self.refused(self.template(KEYS),

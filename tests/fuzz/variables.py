@@ -11,7 +11,7 @@ with atheris.instrument_imports(include=['nova_armvm']):
     from nova_armvm.nvram import varstore
     from nova_armvm.nvram import varwrite
 
-from tests.unit.nvram import flash_images as images
+from tests.unit.uefi import flash_images as images
 
 #: An input has the head of the store, its first variables, the head of the
 #: notes on interrupted rewrites, and the head of the copy.

@@ -13,7 +13,7 @@ import pathlib
 import tempfile
 
 from nova_armvm.nvram import qcow2
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import varstore
 import rados
 import rbd
 

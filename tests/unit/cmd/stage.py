@@ -13,8 +13,8 @@ from nova_armvm.cmd import manage
 from nova_armvm.cmd import nvram
 from nova_armvm.cmd import nvram_change
 from nova_armvm import exception
-from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume
+from nova_armvm.uefi import varstore
 
 SERVER = '5f0c3f0e-54b7-4ab0-a3a5-0d0b8b6ccf0a'
 VOLUME = '0f8d4d0a-5d3f-4be5-8a55-0f2f4a4f3c11'

@@ -11,12 +11,12 @@ import hypothesis
 from hypothesis import strategies
 
 from nova_armvm.cmd import dialogue
-from nova_armvm.nvram import exchange
 from nova_armvm.nvram import previous
 from nova_armvm.nvram import store
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import varstore
 from tests.unit.cmd import stage
-from tests.unit.nvram import flash_images as images
+from tests.unit.uefi import flash_images as images
 
 KEY = varstore.VariableKey(images.VENDOR, 'Name')
 ORDER = varstore.VariableKey(images.GLOBAL, 'BootOrder')
@@ -118,7 +118,7 @@ class HostileTest(stage.NvramTestCase):
         self.assertIn('\\x1b[2J', self.nvram('show', 'server')[1])
         path = self.directory.join('other')
         with open(path, 'wb') as stream:
-            stream.write(exchange.to_json([]).encode())
+            stream.write(formats.to_json([]).encode())
         self.assertEqual(dialogue.FOUND,
                          self.nvram('diff', 'server', path)[0])
 
@@ -128,7 +128,7 @@ class HostileTest(stage.NvramTestCase):
         self.assertIn(EVIL, names)
         exported = self.nvram('export', 'server')[1]
         self.assertEqual(self.editor.variables().keys(),
-                         {each.key for each in exchange.from_json(exported)})
+                         {each.key for each in formats.from_json(exported)})
 
     def test_errors_are_harmless(self):
         path = self.directory.join('file')
@@ -346,7 +346,7 @@ class FileTest(stage.NvramTestCase):
 
     def test_export_can_be_imported_in_every_format(self):
         wanted = self.editor.variables()
-        for kind in exchange.FORMATS:
+        for kind in formats.FORMATS:
             with self.subTest(kind):
                 path = self.exported(kind)
                 self.editor.flash['server'] = images.real('natural')
@@ -397,7 +397,7 @@ class FileTest(stage.NvramTestCase):
         wanted = set(self.editor.variables().values())
         for kind in ('json', 'aws'):
             _, printed, _ = self.nvram('export', 'server', '-f', kind)
-            self.assertEqual(wanted, set(exchange.read(printed.encode())))
+            self.assertEqual(wanted, set(formats.read(printed.encode())))
 
     def test_content_of_a_variable(self):
         _, printed, _ = self.nvram('get', 'server', 'BootOrder')

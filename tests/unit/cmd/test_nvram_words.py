@@ -6,15 +6,15 @@ from hypothesis import strategies
 import testtools
 
 from nova_armvm.cmd import nvram_words
-from nova_armvm.nvram import boot_options
+from nova_armvm.uefi import boot
 
 
 class WordsTest(testtools.TestCase):
 
     def test_vendors_by_name_and_guid(self):
-        self.assertEqual(boot_options.GLOBAL, nvram_words.vendor('global'))
-        self.assertEqual(boot_options.GLOBAL,
-                         nvram_words.vendor(str(boot_options.GLOBAL).upper()))
+        self.assertEqual(boot.GLOBAL, nvram_words.vendor('global'))
+        self.assertEqual(boot.GLOBAL,
+                         nvram_words.vendor(str(boot.GLOBAL).upper()))
 
     def test_boot_options(self):
         for word, number in (('0', 0), ('1', 1), ('000A', 10), ('ffff', 65535),

@@ -4,8 +4,8 @@ import testtools
 
 from nova_armvm import exception
 from nova_armvm.nvram import previous
-from nova_armvm.nvram import varstore
 from nova_armvm.nvram import volume
+from nova_armvm.uefi import varstore
 
 FLASH = b'content'.ljust(varstore.READ_SIZE, b'\xff')
 

@@ -9,8 +9,8 @@ import unittest
 
 from nova_armvm import exception
 from nova_armvm.nvram import qcow2
-from nova_armvm.nvram import varstore
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import varstore
+from tests.unit.uefi import flash_images as images
 
 QEMU_IMG = shutil.which('qemu-img')
 FLASH_SIZE = 64 * 1024 * 1024

@@ -7,14 +7,14 @@ import shutil
 import tempfile
 import unittest
 
-from nova_armvm.nvram import ftw
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import store
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import ftw
+from nova_armvm.uefi import varstore
 from tests.unit.nvram import test_seed
 
-FLASH = pathlib.Path(__file__).with_name('flash')
+FLASH = pathlib.Path(__file__).parents[1] / 'uefi' / 'flash'
 
 
 @unittest.skipUnless(shutil.which('qemu-img'), 'needs qemu-img')

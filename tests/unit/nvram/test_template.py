@@ -10,14 +10,14 @@ from hypothesis import strategies
 import testtools
 
 from nova_armvm import exception
-from nova_armvm.nvram import exchange
 from nova_armvm.nvram import qcow2
 from nova_armvm.nvram import seed
 from nova_armvm.nvram import template
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import varstore
 from tests.unit.nvram import test_seed
+from tests.unit.uefi import flash_images as images
 
 ID = '1b7e6f1c-0a52-4d4e-9a8e-6a0c6b6f2f11'
 FLASH = 2 * 1024 * 1024
@@ -59,9 +59,9 @@ class ArrivingTest(testtools.TestCase):
 
     def test_every_format_is_understood_in_whatever_pieces_it_comes(self):
         wanted = [variable('One'), variable('Two', b'\0' * 9)]
-        for content in (varwrite.store_of(wanted, FLASH),
-                        exchange.to_json(wanted).encode(),
-                        exchange.to_aws(wanted).encode()):
+        for content in (edit.store_of(wanted, FLASH),
+                        formats.to_json(wanted).encode(),
+                        formats.to_aws(wanted).encode()):
             pieces = [content[start:start + 4093]
                       for start in range(0, len(content), 4093)]
             found = arrived(*pieces)
@@ -70,7 +70,7 @@ class ArrivingTest(testtools.TestCase):
                              found.checksum)
 
     def test_whole_flash_of_the_largest_size_is_taken(self):
-        content = varwrite.store_of([variable('One')], template.MAX_BYTES)
+        content = edit.store_of([variable('One')], template.MAX_BYTES)
         self.assertEqual((variable('One'),), arrived(content).variables)
 
     def test_byte_too_many_ends_it(self):
@@ -94,21 +94,21 @@ class ArrivingTest(testtools.TestCase):
         self.assertIn('no variable store', self.refused(b'\x7fELF' * 9999))
         self.assertIn('no variable store', self.refused(b'{"version": 3}'))
         self.assertIn('too long', self.refused(
-            b'{' + b' ' * exchange.MAX_TEXT))
+            b'{' + b' ' * formats.MAX_TEXT))
 
     def test_what_holds_nothing_is_refused(self):
-        for content in (b'', bytes(FLASH), varwrite.formatted(FLASH),
-                        exchange.to_json([]).encode()):
+        for content in (b'', bytes(FLASH), edit.formatted(FLASH),
+                        formats.to_json([]).encode()):
             self.assertIn('holds no UEFI variables', self.refused(content))
 
     def test_ec2s_format_where_it_cannot_be_read(self):
-        content = exchange.to_aws([variable('One')]).encode()
-        self.patch(exchange, 'aws_v0', None)
+        content = formats.to_aws([variable('One')]).encode()
+        self.patch(formats, 'aws_v0', None)
         self.assertIn('EC2\'s format', self.refused(content))
 
     def test_forgotten_content_is_not_used(self):
         arriving = template.Arriving(ID)
-        arriving.write(exchange.to_json([variable('One')]).encode())
+        arriving.write(formats.to_json([variable('One')]).encode())
         arriving.truncate(0)
         self.assertRaises(exception.TemplateUnusable, arriving.template)
 
@@ -148,7 +148,7 @@ class AppliedTest(testtools.TestCase):
                          self.applied(self.firmware(), variable('One')))
 
     def test_variables_of_the_firmware_are_replaced_by_the_images(self):
-        firmware = self.firmware(varwrite.store_of(
+        firmware = self.firmware(edit.store_of(
             [variable('One', b'old'), variable('Gone')], FLASH - len(MARK)))
         self.assertEqual(
             {'One': b'new', 'Two': b'content'},

@@ -4,14 +4,14 @@ import tempfile
 
 from osc_lib import exceptions
 
-from nova_armvm.nvram import exchange
-from nova_armvm.nvram import signatures
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
 from nova_armvm.osc import nvram_template
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import secure_boot
+from nova_armvm.uefi import varstore
 from tests.unit import certificates
-from tests.unit.nvram import flash_images as images
 from tests.unit.osc import commands
+from tests.unit.uefi import flash_images as images
 
 GUID = '6a3f9d2c-51f0-4f0e-8d57-0f6c3d8b7a10'
 
@@ -40,7 +40,7 @@ class CreateTest(commands.CommandTestCase):
         return facts
 
     def found(self, content):
-        return {each.key.name: each for each in exchange.read(content)}
+        return {each.key.name: each for each in formats.read(content)}
 
     def test_image_has_the_keys(self):
         facts = self.create('keys', *self.keys)
@@ -69,7 +69,7 @@ class CreateTest(commands.CommandTestCase):
 
     def test_every_form_holds_the_same(self):
         contents = []
-        for form in exchange.FORMATS:
+        for form in formats.FORMATS:
             facts = self.create('keys', '--store-format', form, *self.keys)
             contents.append({
                 name: each.content for name, each in self.found(
@@ -80,11 +80,11 @@ class CreateTest(commands.CommandTestCase):
         wanted = varstore.parse(images.real('offered')).variables
         for name, content in (
                 ('flash', images.real('offered')),
-                ('json', exchange.to_json(wanted.values()).encode())):
+                ('json', formats.to_json(wanted.values()).encode())):
             facts = self.create('keys', '--from', self.file(name, content))
             self.assertEqual(
                 set(wanted.values()),
-                set(exchange.read(self.glance.images[facts['id']].content)))
+                set(formats.read(self.glance.images[facts['id']].content)))
 
     def test_owner_is_made_up_where_none_is_given(self):
         first = self.create('keys', *self.keys[:-2])['owner_guid']
@@ -121,9 +121,9 @@ class CreateTest(commands.CommandTestCase):
             'keys', *self.keys, '--dbx', self.file('text', b'text')))
         self.assertIn('larger than', self.refuses(
             'keys', *self.keys, '--dbx',
-            self.file('large', bytes(signatures.MAX_FILE + 1))))
+            self.file('large', bytes(secure_boot.MAX_FILE + 1))))
         self.assertIn('no variables', self.refuses(
-            'keys', '--from', self.file('empty', varwrite.formatted(
+            'keys', '--from', self.file('empty', edit.formatted(
                 varstore.READ_SIZE))))
 
     def test_what_would_not_fit_is_refused(self):
@@ -132,7 +132,7 @@ class CreateTest(commands.CommandTestCase):
             for number in range(5)]
         self.assertIn('no room', self.refuses(
             'keys', '--from',
-            self.file('json', exchange.to_json(many).encode())))
+            self.file('json', formats.to_json(many).encode())))
 
     def test_image_without_content_is_taken_back(self):
         self.glance.full = True

@@ -4,8 +4,8 @@ import tempfile
 import unittest
 import uuid
 
-from nova_armvm.nvram import boot_options
-from nova_armvm.nvram import device_path
+from nova_armvm.uefi import boot
+from nova_armvm.uefi import device_path
 from tools.sandbox.guest import console
 from tools.sandbox.guest import load_option
 
@@ -16,7 +16,7 @@ class LoadOptionTest(unittest.TestCase):
     """Written by the sandbox, read by the driver's own decoder."""
 
     def test_program_on_a_partition(self):
-        option = boot_options.decode(0x40, load_option.for_file(
+        option = boot.decode(0x40, load_option.for_file(
             'disk B', PARTITION, 2048, 4096, r'\EFI\BOOT\BOOTAA64.EFI'))
         self.assertEqual('disk B', option.description)
         words = device_path.to_text(option.path)
@@ -24,7 +24,7 @@ class LoadOptionTest(unittest.TestCase):
         self.assertIn('BOOTAA64.EFI', words)
 
     def test_network(self):
-        option = boot_options.decode(0x41, load_option.for_network(
+        option = boot.decode(0x41, load_option.for_network(
             'network', bytes.fromhex('525400aabbcc')))
         self.assertIn('525400aabbcc', device_path.to_text(
             option.path).lower().replace(':', ''))

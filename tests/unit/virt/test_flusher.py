@@ -6,7 +6,7 @@ import fixtures
 from nova.tests import fixtures as nova_fixtures
 import testtools
 
-from nova_armvm.nvram import privileged
+from nova_armvm.host import privileged
 from nova_armvm.virt import flusher
 
 
@@ -65,7 +65,7 @@ class FlusherTest(testtools.TestCase):
         self.flushed = []
         self.done = threading.Event()
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_armvm.nvram.privileged.flush', self.flush))
+            'nova_armvm.host.privileged.flush', self.flush))
 
     def flush(self, paths):
         self.flushed.append(paths)

@@ -10,13 +10,13 @@ from nova import objects
 import testtools
 
 from nova_armvm import exception
-from nova_armvm.nvram import exchange
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import varstore
 from nova_armvm.virt import templates
-from tests.unit.nvram import flash_images as images
+from tests.unit.uefi import flash_images as images
 
 ID = '1b7e6f1c-0a52-4d4e-9a8e-6a0c6b6f2f11'
-CONTENT = exchange.to_json([varstore.Variable(
+CONTENT = formats.to_json([varstore.Variable(
     varstore.VariableKey(images.VENDOR, 'Name'), 7, b'content')]).encode()
 
 

@@ -2,9 +2,9 @@
 import struct
 import unittest
 
-from nova_armvm.nvram import boot_options
-from nova_armvm.nvram import varstore
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import boot
+from nova_armvm.uefi import varstore
+from tests.unit.uefi import flash_images as images
 
 A, B = ((1, 0), (0, 0)), ((1, 1), (0, 0))
 NETWORK, SCSI = ((1, 2), (0, 0)), ((1, 3), (0, 0))
@@ -35,7 +35,7 @@ OWN = images.load_option(
 class DecodeTest(unittest.TestCase):
 
     def test_option_has_all_its_parts(self):
-        option = boot_options.decode(0x12, images.load_option(
+        option = boot.decode(0x12, images.load_option(
             'Gr\xfc\xdf', images.pci((1, 0)), b'arguments', attributes=9))
         self.assertEqual((0x12, 9, 'Gr\xfc\xdf', b'arguments', ((1, 0),)), (
             option.number, option.attributes, option.description,
@@ -53,11 +53,11 @@ class DecodeTest(unittest.TestCase):
                 struct.pack('<IH', 1, 4) + b'N\0' * 4096,
                 struct.pack('<IH', 1, 8) + b'\0\0' +
                 images.node(1, 1, b'\0\0\0\0')):
-            self.assertIsNone(boot_options.decode(1, content))
+            self.assertIsNone(boot.decode(1, content))
 
     def test_paths_after_the_first_are_not_mixed_with_the_arguments(self):
         path = images.pci((1, 0)) + images.END + images.pci((2, 0))
-        option = boot_options.decode(1, images.load_option('', path, b'x'))
+        option = boot.decode(1, images.load_option('', path, b'x'))
         self.assertEqual(((1, 0),), option.pci_path)
         self.assertEqual(b'x', option.optional)
 
@@ -66,49 +66,49 @@ class ReadingTest(unittest.TestCase):
 
     def test_store_without_boot_variables(self):
         found = store()
-        self.assertEqual((), boot_options.boot_order(found))
-        self.assertIsNone(boot_options.boot_next(found))
-        self.assertIsNone(boot_options.boot_current(found))
-        self.assertEqual({}, boot_options.boot_options(found))
+        self.assertEqual((), boot.boot_order(found))
+        self.assertIsNone(boot.boot_next(found))
+        self.assertIsNone(boot.boot_current(found))
+        self.assertEqual({}, boot.boot_options(found))
 
     def test_order_and_next(self):
         found = store(order=(2, 1, 0xFFFF), following=7)
-        self.assertEqual((2, 1, 0xFFFF), boot_options.boot_order(found))
-        self.assertEqual(7, boot_options.boot_next(found))
+        self.assertEqual((2, 1, 0xFFFF), boot.boot_order(found))
+        self.assertEqual(7, boot.boot_next(found))
 
     def test_odd_byte_at_the_end_of_the_order_is_ignored(self):
         found = varstore.parse(images.flash(
             images.record('BootOrder', b'\1\0\2', images.GLOBAL)))
-        self.assertEqual((1,), boot_options.boot_order(found))
+        self.assertEqual((1,), boot.boot_order(found))
 
     def test_only_options_of_the_global_vendor_count(self):
         found = varstore.parse(images.flash(
             images.record('Boot0001', OWN, images.VENDOR),
             images.record('BootOrder', b'\1\0', images.VENDOR)))
-        self.assertEqual({}, boot_options.boot_options(found))
-        self.assertEqual((), boot_options.boot_order(found))
+        self.assertEqual({}, boot.boot_options(found))
+        self.assertEqual((), boot.boot_order(found))
 
     def test_only_upper_case_hexadecimal_names_an_option(self):
         found = store(Boot000A=OWN, Boot000b=OWN, Boot1=OWN, BootNextX=OWN,
                       BootOrde=OWN, Boot00011=OWN)
-        self.assertEqual([10], list(boot_options.boot_options(found)))
+        self.assertEqual([10], list(boot.boot_options(found)))
 
     def test_unreadable_option_is_known_to_be_there(self):
         self.assertEqual({3: None},
-                         boot_options.boot_options(store(Boot0003=b'?')))
+                         boot.boot_options(store(Boot0003=b'?')))
 
 
 class RealFirmwareTest(unittest.TestCase):
     """What AAVMF itself writes, see flash/README.rst."""
 
     def paths(self, found):
-        options = boot_options.boot_options(found)
+        options = boot.boot_options(found)
         return [options[number].pci_path
-                for number in boot_options.boot_order(found)]
+                for number in boot.boot_order(found)]
 
     def test_every_option_is_known_as_the_firmwares(self):
         for name in images.REAL:
-            for option in boot_options.boot_options(real(name)).values():
+            for option in boot.boot_options(real(name)).values():
                 self.assertTrue(option.made_by_firmware, option.description)
 
     def test_without_an_offer_menu_comes_first_and_shell_last(self):
@@ -131,22 +131,22 @@ class RealFirmwareTest(unittest.TestCase):
                 ('changed-devices', (B, A)), ('changed-devices', (B,)),
                 ('network', (NETWORK, A)), ('finished', (A,)),
                 ('interrupted', (A,))):
-            self.assertFalse(boot_options.guest_owns_boot_order(
+            self.assertFalse(boot.guest_owns_boot_order(
                 real(name), offered), name)
 
     def test_other_order_than_offered_is_the_guests(self):
-        self.assertTrue(boot_options.guest_owns_boot_order(
+        self.assertTrue(boot.guest_owns_boot_order(
             real('offered'), (A, B)))
 
 
 class OwnerTest(unittest.TestCase):
 
     def owns(self, offered=(A, B), order=None, following=None, **options):
-        return boot_options.guest_owns_boot_order(
+        return boot.guest_owns_boot_order(
             store(order=order, following=following, **options), offered)
 
     def test_nobody_owns_an_unformatted_store(self):
-        self.assertFalse(boot_options.guest_owns_boot_order(
+        self.assertFalse(boot.guest_owns_boot_order(
             varstore.parse(b''), (A,)))
 
     def test_platforms_order_counts_without_a_boot_order(self):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import unittest
 
-from nova_armvm.nvram import text
-from nova_armvm.nvram import varstore
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import text
+from nova_armvm.uefi import varstore
+from tests.unit.uefi import flash_images as images
 
 
 class PrintableTest(unittest.TestCase):

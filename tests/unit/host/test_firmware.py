@@ -5,7 +5,7 @@ import tempfile
 import unittest
 
 from nova_armvm import exception
-from nova_armvm.nvram import firmware
+from nova_armvm.host import firmware
 from nova_armvm.profile import guest_xml
 
 

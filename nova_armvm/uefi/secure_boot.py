@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography import x509
 
 from nova_armvm import exception
-from nova_armvm.nvram import boot_options
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import boot
+from nova_armvm.uefi import varstore
 
 IMAGE_SECURITY = uuid.UUID('d719b2cb-3d3a-4596-a3bc-dad00e67656f')
 #: EFI_CERT_X509_GUID.
@@ -95,8 +95,8 @@ def enrolled(keys: Keys, owner: uuid.UUID,
 
     :param now: when they were; later changes need a later time.
     """
-    contents = (('PK', boot_options.GLOBAL, (keys.pk,)),
-                ('KEK', boot_options.GLOBAL, keys.kek),
+    contents = (('PK', boot.GLOBAL, (keys.pk,)),
+                ('KEK', boot.GLOBAL, keys.kek),
                 ('db', IMAGE_SECURITY, keys.db),
                 ('dbx', IMAGE_SECURITY, keys.dbx))
     return tuple(

@@ -10,8 +10,8 @@ import datetime
 import struct
 
 from nova_armvm import exception
-from nova_armvm.nvram import ftw
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import ftw
+from nova_armvm.uefi import varstore
 
 #: Bit that a variable's state loses when it is deleted.
 _DELETED_MASK = 0xFD

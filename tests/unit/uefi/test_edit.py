@@ -11,9 +11,9 @@ import hypothesis
 from hypothesis import strategies
 
 from nova_armvm import exception
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import varstore
+from tests.unit.uefi import flash_images as images
 
 _VIRT_FW_VARS = os.path.join(os.path.dirname(sys.executable), 'virt-fw-vars')
 KEY = varstore.VariableKey(images.VENDOR, 'Name')
@@ -32,7 +32,7 @@ def differing(before, after):
 class EditedTest(unittest.TestCase):
 
     def assert_changed(self, flash, changes, wanted):
-        after = varwrite.edited(flash, changes)
+        after = edit.edited(flash, changes)
         self.assertEqual(len(flash), len(after))
         self.assertEqual(wanted, dict(varstore.parse(after).variables))
         return after
@@ -60,25 +60,25 @@ class EditedTest(unittest.TestCase):
 
     def test_variable_that_is_removed_leaves_a_bit(self):
         flash = images.flash(images.record(), images.record('Other'))
-        after = varwrite.edited(flash, {KEY: None})
+        after = edit.edited(flash, {KEY: None})
         self.assertEqual(1, len(differing(flash, after)))
         self.assertNotIn(KEY, varstore.parse(after).variables)
 
     def test_removing_what_is_not_there_changes_nothing(self):
         flash = images.flash(images.record('Other'))
-        self.assertEqual(flash, varwrite.edited(flash, {KEY: None}))
+        self.assertEqual(flash, edit.edited(flash, {KEY: None}))
 
     def test_setting_what_is_there_changes_nothing(self):
         flash = images.flash(images.record())
-        self.assertEqual(flash, varwrite.edited(flash, {KEY: variable()}))
+        self.assertEqual(flash, edit.edited(flash, {KEY: variable()}))
 
     def test_old_one_that_was_half_replaced_does_not_come_back(self):
         flash = images.flash(
             images.record(content=b'older', state=images.LEAVING),
             images.record(content=b'newer'))
         self.assertNotIn(KEY, varstore.parse(
-            varwrite.edited(flash, {KEY: None})).variables)
-        self.assertEqual(b'new', varstore.parse(varwrite.edited(
+            edit.edited(flash, {KEY: None})).variables)
+        self.assertEqual(b'new', varstore.parse(edit.edited(
             flash, {KEY: variable(b'new')})).variables[KEY].content)
 
     def test_flash_without_any_store_is_formatted(self):
@@ -99,7 +99,7 @@ class EditedTest(unittest.TestCase):
         flash, wanted = images.flash(images.record('Other')), {}
         for number in range(40):
             changed = variable(bytes([number]) * 30_000)
-            flash = varwrite.edited(flash, {KEY: changed})
+            flash = edit.edited(flash, {KEY: changed})
             wanted = varstore.parse(flash).variables
             self.assertEqual(changed, wanted[KEY])
             self.assertEqual(2, len(wanted))
@@ -107,13 +107,13 @@ class EditedTest(unittest.TestCase):
     def test_variable_for_which_there_is_no_room(self):
         flash = images.flash()
         for number in range(3):
-            flash = varwrite.edited(flash, {
+            flash = edit.edited(flash, {
                 varstore.VariableKey(images.VENDOR, str(number)):
                 variable(bytes(60_000), str(number))})
         before = bytes(flash)
         with self.assertRaises(exception.VariableStoreFull) as caught:
             for number in range(3, 6):
-                flash = varwrite.edited(flash, {
+                flash = edit.edited(flash, {
                     varstore.VariableKey(images.VENDOR, str(number)):
                     variable(bytes(60_000), str(number))})
         self.assertIn('60', str(caught.exception))
@@ -139,7 +139,7 @@ class EditedTest(unittest.TestCase):
                       variable(bytes(64 * 1024 + 1)), variable(attributes=6),
                       variable(attributes=0x87)):
             with self.subTest(wrong.key.name[:5]):
-                self.assertRaises(exception.VariableInvalid, varwrite.edited,
+                self.assertRaises(exception.VariableInvalid, edit.edited,
                                   images.flash(), {wrong.key: wrong})
 
 
@@ -153,7 +153,7 @@ class ManyTest(unittest.TestCase):
                   for key in list(present)[:200]]
         with mock.patch.object(varstore, 'entries',
                                wraps=varstore.entries) as passes:
-            made = varwrite.edited(flash, varwrite.replacement(
+            made = edit.edited(flash, edit.replacement(
                 wanted, present.values()))
         self.assertLess(passes.call_count, 20)
         self.assertEqual(set(wanted),
@@ -163,18 +163,18 @@ class ManyTest(unittest.TestCase):
 class StoreOfTest(unittest.TestCase):
 
     def test_header_is_that_which_firmware_makes(self):
-        made = varwrite.formatted(varstore.READ_SIZE)
+        made = edit.formatted(varstore.READ_SIZE)
         self.assertEqual(images.real('natural')[:100], made[:100])
 
     def test_every_real_store_can_be_made_anew(self):
         for name in images.REAL:
             with self.subTest(name):
                 wanted = varstore.parse(images.real(name)).variables
-                made = varwrite.store_of(wanted.values(), 1024 * 1024)
+                made = edit.store_of(wanted.values(), 1024 * 1024)
                 self.assertEqual(wanted, varstore.parse(made).variables)
 
     def test_two_of_a_name_are_refused(self):
-        self.assertRaises(exception.VariableInvalid, varwrite.store_of,
+        self.assertRaises(exception.VariableInvalid, edit.store_of,
                           [variable(), variable(b'other')],
                           varstore.READ_SIZE)
 
@@ -184,7 +184,7 @@ class StoreOfTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             flash = os.path.join(directory, 'flash')
             with open(flash, 'wb') as stream:
-                stream.write(varwrite.store_of(wanted, 64 * 1024 * 1024))
+                stream.write(edit.store_of(wanted, 64 * 1024 * 1024))
             said = subprocess.run([_VIRT_FW_VARS, '-i', flash, '--print'],
                                   check=True, text=True,
                                   capture_output=True).stdout
@@ -196,7 +196,7 @@ class ReplacementTest(unittest.TestCase):
 
     def test_what_is_not_wanted_goes(self):
         present = varstore.parse(images.real('natural'))
-        flash = varwrite.edited(images.real('natural'), varwrite.replacement(
+        flash = edit.edited(images.real('natural'), edit.replacement(
             [variable()], present.variables.values()))
         self.assertEqual({KEY: variable()},
                          dict(varstore.parse(flash).variables))
@@ -216,7 +216,7 @@ class AnyChangesTest(unittest.TestCase):
         for word, content in changes:
             key = varstore.VariableKey(images.VENDOR, word)
             new = content and variable(content, word)
-            flash = varwrite.edited(flash, {key: new})
+            flash = edit.edited(flash, {key: new})
             wanted.pop(key, None)
             if new:
                 wanted[key] = new

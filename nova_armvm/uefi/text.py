@@ -2,9 +2,9 @@
 """Variables in words, fit for a terminal whatever a guest wrote."""
 from collections.abc import Iterator
 
-from nova_armvm.nvram import boot_options
-from nova_armvm.nvram import device_path
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import boot
+from nova_armvm.uefi import device_path
+from nova_armvm.uefi import varstore
 
 _MAX_TEXT = 300
 _SHOWN_BYTES = 16
@@ -42,17 +42,17 @@ def boot_lines(store: varstore.VariableStore) -> Iterator[str]:
     ``*`` marks an active option, as in efibootmgr, ``(firmware)`` one that
     the firmware made.
     """
-    following = boot_options.boot_next(store)
+    following = boot.boot_next(store)
     if following is not None:
         yield f'BootNext: {following:04X}'
-    order = boot_options.boot_order(store)
+    order = boot.boot_order(store)
     shown = ','.join(f'{number:04X}' for number in order)
     yield f'BootOrder: {printable(shown) or "not set"}'
-    for number, option in boot_options.boot_options(store).items():
+    for number, option in boot.boot_options(store).items():
         yield f'Boot{number:04X}{_option_text(option)}'
 
 
-def _option_text(option: boot_options.BootOption | None) -> str:
+def _option_text(option: boot.BootOption | None) -> str:
     if option is None:
         return ' (unreadable)'
     mark = '*' if option.active else ' '

@@ -4,7 +4,7 @@ import stat
 import tempfile
 import unittest
 
-from nova_armvm.nvram import record
+from nova_armvm.host import record
 
 INFO = {'driver_volume_type': 'iscsi', 'data': {'auth_password': 'secret'}}
 

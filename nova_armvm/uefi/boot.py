@@ -10,8 +10,8 @@ import re
 import struct
 import uuid
 
-from nova_armvm.nvram import device_path
-from nova_armvm.nvram import varstore
+from nova_armvm.uefi import device_path
+from nova_armvm.uefi import varstore
 
 GLOBAL = uuid.UUID('8be4df61-93ca-11d2-aa0d-00e098032b8c')
 

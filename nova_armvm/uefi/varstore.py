@@ -6,7 +6,7 @@ firmware volume (volume 3, section 3.2.1). A firmware volume begins with its
 header and that of the store; the variables follow one after the other. A
 variable is never changed in place: a new one is appended and a bit in the
 state of the old one cleared, until everything is copied to a fresh store
-(nova_armvm.nvram.ftw). The bytes are written by a guest, so every length is
+(nova_armvm.uefi.ftw). The bytes are written by a guest, so every length is
 checked before it is used and every loop ends with the bytes.
 """
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ import types
 import uuid
 
 from nova_armvm import exception
-from nova_armvm.nvram import ftw
+from nova_armvm.uefi import ftw
 
 #: Bytes from the start of the flash in which everything lies for AAVMF
 #: (edk2's ArmVirtPkg): variables, working area and spare area, each of one

@@ -88,7 +88,7 @@ def to_text(nodes: tuple[Node, ...]) -> str:
     """Write a path in the specification's words.
 
     What a guest put into names is in the result as it is: see
-    nova_armvm.nvram.text.printable() before it goes to a terminal.
+    nova_armvm.uefi.text.printable() before it goes to a terminal.
     """
     shown = [_node_text(node) for node in nodes[:_SHOWN_NODES]]
     if len(nodes) > _SHOWN_NODES:

@@ -2,8 +2,8 @@
 import struct
 import unittest
 
-from nova_armvm.nvram import varstore
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import varstore
+from tests.unit.uefi import flash_images as images
 
 
 def contents(store):

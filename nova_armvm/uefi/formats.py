@@ -20,8 +20,8 @@ from oslo_utils import importutils
 
 from nova_armvm import crc32c
 from nova_armvm import exception
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import varstore
 
 aws_v0 = importutils.try_import('pyuefivars.aws_v0')
 
@@ -60,7 +60,7 @@ def _json_variable(variable: varstore.Variable) -> dict[str, ty.Any]:
     written = {'name': variable.key.name, 'guid': str(variable.key.guid),
                'attr': variable.attributes, 'data': variable.content.hex()}
     if variable.timestamp is not None:
-        written['time'] = varwrite.efi_time(variable.timestamp).hex()
+        written['time'] = edit.efi_time(variable.timestamp).hex()
     return written
 
 
@@ -120,7 +120,7 @@ def to_aws(variables: Iterable[varstore.Variable]) -> str:
                 _sized(variable.content), variable.key.guid.bytes_le,
                 struct.pack('<I', variable.attributes)]
         if variable.attributes & _TIME_BASED:
-            raw += [varwrite.efi_time(variable.timestamp),
+            raw += [edit.efi_time(variable.timestamp),
                     _sized(_NO_DIGEST)]
     packer = zlib.compressobj(9, zdict=_dictionary())
     packed = packer.compress(b''.join(raw)) + packer.flush()

@@ -3,8 +3,8 @@ import struct
 import unittest
 import uuid
 
-from nova_armvm.nvram import device_path
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import device_path
+from tests.unit.uefi import flash_images as images
 
 DISK = uuid.UUID('e7b1a2c3-0000-4000-8000-123456789abc')
 

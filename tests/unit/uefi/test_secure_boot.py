@@ -12,10 +12,10 @@ from hypothesis import strategies
 import testtools
 
 from nova_armvm import exception
-from nova_armvm.nvram import exchange
-from nova_armvm.nvram import signatures
-from nova_armvm.nvram import varstore
-from nova_armvm.nvram import varwrite
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import formats
+from nova_armvm.uefi import secure_boot
+from nova_armvm.uefi import varstore
 from tests.unit import certificates
 
 _VIRT_FW_VARS = os.path.join(os.path.dirname(sys.executable), 'virt-fw-vars')
@@ -27,7 +27,7 @@ NOW = datetime.datetime(2026, 11, 25, 12, 30, 15, 999,
 class CertificatesTest(testtools.TestCase):
 
     def read(self, content):
-        return signatures.certificates(content, 'db.crt')
+        return secure_boot.certificates(content, 'db.crt')
 
     def test_pem_and_der_give_the_same(self):
         self.assertEqual((certificates.der('db'),),
@@ -53,7 +53,7 @@ class CertificatesTest(testtools.TestCase):
 
     def test_large_file_is_refused_unread(self):
         self.assertIn('too large', self.refused(
-            bytes(signatures.MAX_FILE + 1)))
+            bytes(secure_boot.MAX_FILE + 1)))
 
     @hypothesis.given(strategies.binary(max_size=200),
                       strategies.sampled_from(
@@ -68,11 +68,11 @@ class CertificatesTest(testtools.TestCase):
 class EnrolledTest(testtools.TestCase):
 
     def test_variables_are_those_of_virt_fw_vars(self):
-        keys = signatures.Keys(
+        keys = secure_boot.Keys(
             certificates.der('pk'), (certificates.der('kek'),),
             (certificates.der('one'), certificates.der('two')))
-        ours = {each.key: each for each in signatures.enrolled(keys, OWNER,
-                                                               NOW)}
+        ours = {each.key: each
+                for each in secure_boot.enrolled(keys, OWNER, NOW)}
         with tempfile.TemporaryDirectory() as directory:
             theirs = self.by_virt_fw_vars(directory)
         self.assertEqual(set(theirs), set(ours))
@@ -85,7 +85,7 @@ class EnrolledTest(testtools.TestCase):
         command = [_VIRT_FW_VARS]
         empty = os.path.join(directory, 'empty')
         with open(empty, 'wb') as stream:
-            stream.write(varwrite.formatted(varstore.READ_SIZE))
+            stream.write(edit.formatted(varstore.READ_SIZE))
         for option, name in (('--set-pk', 'pk'), ('--add-kek', 'kek'),
                              ('--add-db', 'one'), ('--add-db', 'two')):
             path = os.path.join(directory, name)
@@ -97,15 +97,15 @@ class EnrolledTest(testtools.TestCase):
                        check=True, capture_output=True)
         with open(made, encoding='utf-8') as stream:
             return {each.key: each
-                    for each in exchange.from_json(stream.read())}
+                    for each in formats.from_json(stream.read())}
 
     def test_virt_fw_vars_finds_them_in_a_flash(self):
-        keys = signatures.Keys(certificates.der('pk'), (),
-                               (certificates.der('db'),),
-                               (certificates.der('bad'),))
+        keys = secure_boot.Keys(certificates.der('pk'), (),
+                                (certificates.der('db'),),
+                                (certificates.der('bad'),))
         with tempfile.NamedTemporaryFile() as flash:
-            flash.write(varwrite.store_of(
-                signatures.enrolled(keys, OWNER, NOW), varstore.READ_SIZE))
+            flash.write(edit.store_of(
+                secure_boot.enrolled(keys, OWNER, NOW), varstore.READ_SIZE))
             flash.flush()
             said = subprocess.run(
                 [_VIRT_FW_VARS, '-i', flash.name, '--print', '--verbose'],
@@ -117,7 +117,7 @@ class EnrolledTest(testtools.TestCase):
         self.assertIn('subject CN: bad', said.replace('=', ': '))
 
     def test_time_has_no_part_that_flash_would_lose(self):
-        keys = signatures.Keys(certificates.der('pk'), (), ())
-        made = signatures.enrolled(keys, OWNER, NOW)
-        found = varstore.parse(varwrite.store_of(made, varstore.READ_SIZE))
+        keys = secure_boot.Keys(certificates.der('pk'), (), ())
+        made = secure_boot.enrolled(keys, OWNER, NOW)
+        found = varstore.parse(edit.store_of(made, varstore.READ_SIZE))
         self.assertEqual(set(made), set(found.variables.values()))

@@ -11,8 +11,8 @@ import tempfile
 import unittest
 
 from nova_armvm import exception
-from nova_armvm.nvram import varstore
-from tests.unit.nvram import flash_images as images
+from nova_armvm.uefi import varstore
+from tests.unit.uefi import flash_images as images
 
 VIRT_FW_VARS = shutil.which(
     'virt-fw-vars',
