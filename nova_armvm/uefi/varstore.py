@@ -266,11 +266,23 @@ def free_offset(flash: bytes, volume: FirmwareVolume) -> int:
 
     :raises VariableStoreInvalid: a variable reaches beyond the store.
     """
-    store = flash[volume.store_start:][:volume.store_size]
     offset = FIRST_VARIABLE
-    for _start, offset, _fields in _walk(store, volume.layout):
+    for _start, offset, _fields in walk(flash, volume):
         pass
     return offset
+
+
+def walk(flash: bytes, volume: FirmwareVolume
+         ) -> Iterator[tuple[int, int, tuple | None]]:
+    """Walk what was ever written, whether it counts or not, as edk2 does.
+
+    :returns: of each where it begins and where the next one would, in bytes
+        from the start of the store, and the fields of its header; None for a
+        header that was not written to its end.
+    :raises VariableStoreInvalid: if one reaches beyond the store.
+    """
+    store = flash[volume.store_start:][:volume.store_size]
+    return _walk(store, volume.layout)
 
 
 def _walk(store: bytes, layout: struct.Struct
