@@ -17,6 +17,8 @@ fi
 source "$ARMVM_DIR/devstack/lib/options"
 # shellcheck source=devstack/lib/compute
 source "$ARMVM_DIR/devstack/lib/compute"
+# shellcheck source=devstack/lib/flash_service
+source "$ARMVM_DIR/devstack/lib/flash_service"
 # shellcheck source=devstack/lib/guest
 source "$ARMVM_DIR/devstack/lib/guest"
 # shellcheck source=devstack/lib/cloud
@@ -31,6 +33,7 @@ function armvm_stack {
             echo_summary "Installing packages for ARM servers"
             if is_service_enabled n-cpu; then
                 armvm_install_compute_packages
+                armvm_install_service_packages
             fi
             if armvm_has_guest; then
                 armvm_install_guest_packages
@@ -49,6 +52,10 @@ function armvm_stack {
             if is_service_enabled nova; then
                 echo_summary "Configuring Nova for ARM servers"
                 armvm_configure_nova
+            fi
+            if is_service_enabled n-cpu; then
+                echo_summary "Starting the flash service for ARM servers"
+                armvm_start_service
             fi
             ;;
         extra)
@@ -72,6 +79,10 @@ function armvm_unstack {
     armvm_undo_tempest
     armvm_undo_cloud
     armvm_undo_nova
+    # Last: guests that still run write to it.
+    if is_service_enabled n-cpu; then
+        armvm_stop_service
+    fi
 }
 
 case $1 in
@@ -84,6 +95,7 @@ case $1 in
     clean)
         # DevStack has unstacked before, unless nothing ran.
         armvm_unstack
+        armvm_clean_service
         pip_uninstall nova-armvm
         rm -rf "${ARMVM_STATE_DIR:?}"
         ;;

@@ -44,7 +44,7 @@ instance: a change of this option affects new servers only.
         help="""
 Name or id of the Cinder volume type of the volumes that hold UEFI variables.
 
-Each volume has 1 GiB, of which about 1 MiB is used, so choose a type of a
+Each volume has 1 GiB, of which at most 4 MiB are used, so choose a type of a
 thinly provisioned back end. The type must be neither encrypted nor
 multi-attach. A private type to which only the project of ``[cinder]`` has
 access keeps these volumes apart from those of tenants. The quota of that
@@ -52,18 +52,28 @@ project (volumes, gigabytes) must allow one volume per ARM server.
 
 When unset, Cinder's default type is used, under the same conditions.
 """),
+    cfg.StrOpt(
+        'nvramd_directory',
+        default='/run/armvm-nvramd',
+        help="""
+Directory in which the flash service of this host (``armvm-nvramd``) listens.
+
+It has to be the same on every compute host: the socket's path is part of each
+ARM guest's description, which goes to the destination of a live migration as
+it is. It is given to the service as ``--directory``.
+"""),
     cfg.IntOpt(
-        'nvram_flush_interval',
-        default=10,
+        'nvram_reconnect_seconds',
+        default=300,
         min=1,
         help="""
-Seconds after which a UEFI variable that a guest has written is durable on a
-volume that is a block device of the compute host (iSCSI, Fibre Channel, NVMe).
+Seconds that QEMU waits for the flash service when that is away.
 
-The kernel keeps what a guest writes in its cache. It is flushed this often,
-and when a guest stops or reboots by itself. Lower means that the sudden loss
-of a host loses less, and more requests to the storage: one for each ARM server
-on the host. Volumes on Ceph need none of this and cost nothing here.
+A guest that writes a UEFI variable meanwhile stands still until the service
+is back; all others go on. After this time QEMU gives up and tells the guest
+that the write succeeded, which cannot be helped; the driver then reads the
+flash back out of QEMU as soon as the service is there again. Counts for
+guests that are started from then on.
 """),
     cfg.StrOpt(
         'image_check',

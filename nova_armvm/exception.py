@@ -137,9 +137,28 @@ class StoreConnectFailed(StoreError):
                'variables of this server (volume %(volume_id)s).')
 
 
-class StoreNotAtDestination(StoreError):
-    msg_fmt = ('The destination host did not connect the volume with the '
-               'UEFI variables of this server; the server was not moved.')
+class FlashServiceUnavailable(StoreError):
+    msg_fmt = ('The flash service of the compute host does not answer, so '
+               'the UEFI variables cannot be served. An operator has to '
+               'start armvm-nvramd there.')
+
+
+class FlashServiceFailed(StoreError):
+    msg_fmt = ('The flash service of the compute host refused the UEFI '
+               'variables of this server (volume %(volume_id)s). The log of '
+               'armvm-nvramd has the reason.')
+
+
+class StoreClaimed(StoreError):
+    msg_fmt = ('Another compute host has claimed the UEFI variables of this '
+               'server (volume %(volume_id)s), so nothing was written. '
+               'Start the server again.')
+
+
+class StoreOfOldForm(StoreError):
+    msg_fmt = ('The UEFI variables of this server are in the form of an '
+               'earlier release (volume %(volume_id)s), which cannot be live '
+               'migrated. Hard reboot the server first.')
 
 
 class StoreSeedFailed(StoreError):
@@ -160,17 +179,10 @@ class StoreReadFailed(StoreError):
                'their volume (volume %(volume_id)s).')
 
 
-class StoreSnapshotFailed(StoreError):
-    msg_fmt = ('The UEFI variables of this server could not be kept as they '
-               'are (snapshot %(snapshot_id)s is in status "%(status)s"), so '
-               'nothing was changed.')
-
-
 class StoreSnapshotInTheWay(StoreError):
-    msg_fmt = ('A snapshot keeps what the UEFI variables of server %(server)s '
-               'were before a change, and Cinder moves no volume that has '
-               'one. Start the server once, or take the change back '
-               '("armvm-manage nvram undo").')
+    msg_fmt = ('A change by an earlier release has left a snapshot of the '
+               'UEFI variables of server %(server)s, and Cinder moves no '
+               'volume that has one. Start the server once.')
 
 
 class StoreRetypeFailed(StoreError):
@@ -190,16 +202,21 @@ class VolumeTypeUnsuitable(StoreError):
 
 
 class StoreNothingKept(StoreError):
-    msg_fmt = ('There is no previous content of the UEFI variables of server '
-               '%(server)s: nothing was changed since its guest last ran.')
+    msg_fmt = ('There is no change to be taken back: what the UEFI variables '
+               'of server %(server)s hold was not written by an operator. '
+               'See "armvm-manage nvram history" and "restore".')
 
 
 class StoreChangeUnfinished(StoreError):
     msg_fmt = ('A change of the UEFI variables of this server was cut short '
-               '(volume %(volume_id)s), so they may be half of each. The '
-               'server is not started with them: an operator has to take the '
-               'change back ("armvm-manage nvram undo"), or to begin anew '
-               '("reset", or "import" of a whole flash).')
+               '(volume %(volume_id)s). An operator has to "reset" them or '
+               '"import" a whole flash ("armvm-manage nvram").')
+
+
+class StoreChangedMeanwhile(StoreError):
+    msg_fmt = ('The UEFI variables of server %(server)s were changed by '
+               'somebody else meanwhile, so nothing was written. Look at '
+               'them again, then repeat this.')
 
 
 class StoreResetWaiting(StoreError):
@@ -342,6 +359,34 @@ class ServerElsewhere(ArmVMError):
 class ServerWithoutStore(ArmVMError):
     msg_fmt = ('Server %(server)s has no volume with UEFI variables: they '
                'are volatile, or it never ran.')
+
+
+class StoreNotInService(ArmVMError):
+    msg_fmt = ('The flash service of this host does not have the UEFI '
+               'variables of server %(server)s: its guest was started before '
+               'there was one. Hard reboot the server, or stop it.')
+
+
+class ServerNotRunning(ArmVMError):
+    msg_fmt = ('Server %(server)s does not run, so QEMU has no flash that '
+               'could be compared.')
+
+
+class FlashUnsettled(ArmVMError):
+    msg_fmt = ('The flash in QEMU did not stay the same between two looks, '
+               'because the guest was writing to it. Repeat this.')
+
+
+class NoSuchVersion(ArmVMError):
+    msg_fmt = ('There is no version %(version)d of the UEFI variables of '
+               'server %(server)s; "armvm-manage nvram history" shows those '
+               'that there are.')
+
+
+class VersionUnfit(ArmVMError):
+    msg_fmt = ('Version %(version)d of the UEFI variables of server '
+               '%(server)s is for %(found)d bytes of flash, and the server\'s '
+               'firmware has %(wanted)d.')
 
 
 class FileUnusable(ArmVMError):

@@ -10,8 +10,8 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 
 from nova_armvm import exception
-from nova_armvm.nvram import audit
 from nova_armvm.profile.handlers import nvram
+from nova_armvm.store import audit
 
 #: Shows the flavor's extra specs and servers of cells that are down.
 _MICROVERSION = '2.69'

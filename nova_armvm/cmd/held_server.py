@@ -55,9 +55,23 @@ class Server:
 
     @property
     def off(self) -> bool:
-        """Whether no host runs it or is about to."""
+        """Return whether no host runs it or is about to."""
         return (self.vm_state in _OFF and self.task_state is None and
                 self.power_state not in _RUNNING)
+
+    def check_off(self) -> None:
+        """Refuse a server whose variables its guest may be using.
+
+        :raises ServerNotOff: if it runs, or something is being done to it.
+        """
+        if self.off:
+            return
+        state = self.vm_state
+        if self.task_state:
+            state += f', {self.task_state}'
+        elif self.vm_state in _OFF:
+            state += ', but runs all the same'
+        raise exception.ServerNotOff(server=self.uuid, state=state)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +143,7 @@ class Servers:
         :raises CloudUnreachable: Nova does not answer.
         """
         server = self.find(uuid)
-        check_off(server)
+        server.check_off()
         if server.locked:
             raise _locked(server)
         reason = _reason()
@@ -138,7 +152,7 @@ class Servers:
             seen = self.find(uuid)
             if seen.locked_reason != reason:
                 raise _locked(seen)
-            check_off(seen)
+            seen.check_off()
         try:
             self._act(uuid, {'lock': {'locked_reason': reason}})
             # It may have been started between the look and the lock.
@@ -171,20 +185,6 @@ def _locked(server: Server) -> exception.ServerLocked:
     reason = server.locked_reason or ('no reason is given' if server.locked
                                       else 'not any more')
     return exception.ServerLocked(server=server.uuid, reason=reason)
-
-
-def check_off(server: Server) -> None:
-    """Refuse a server whose variables its guest may be using.
-
-    :raises ServerNotOff: it runs, or something is being done to it.
-    """
-    if not server.off:
-        state = server.vm_state
-        if server.task_state:
-            state += f', {server.task_state}'
-        elif server.vm_state in _OFF:
-            state += ', but runs all the same'
-        raise exception.ServerNotOff(server=server.uuid, state=state)
 
 
 def _server(found: dict[str, ty.Any]) -> Server:

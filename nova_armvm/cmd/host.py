@@ -12,10 +12,12 @@ from nova_armvm.cmd import nvram_show
 from nova_armvm.cmd import volume_type
 from nova_armvm import exception
 from nova_armvm.host import firmware
-from nova_armvm.nvram import seed
+from nova_armvm.host import flash_service
+from nova_armvm.host import volumes
 from nova_armvm.profile.handlers import execution_state
 from nova_armvm.profile import machine
 from nova_armvm.profile import offers
+from nova_armvm.store import origin
 from nova_armvm.uefi import text
 from nova_armvm.virt import host_offers
 from nova_armvm.virt import preflight
@@ -56,6 +58,7 @@ class Report:
     :ivar traits: of the host, each with whether it has it.
     :ivar storage: None where Cinder did not say.
     :ivar problems: what the driver needs and does not find, with remedies.
+    :ivar service: the flash service of the host; None if it is of no use.
     """
 
     host: str
@@ -66,13 +69,14 @@ class Report:
     traits: Mapping[str, bool]
     storage: volume_type.Storage | None
     problems: tuple[str, ...]
+    service: flash_service.Greeting | None = None
 
 
 def look(conf: cfg.ConfigOpts) -> Report:
     """Ask this host's libvirt, its files, and Cinder.
 
     :param conf: nova.conf, of a compute host.
-    :raises HypervisorUnreachable: there is no libvirt here.
+    :raises HypervisorUnreachable: if there is no libvirt here.
     """
     with hypervisor.connected(conf) as connection:
         versions = hypervisor.Versions(connection)
@@ -83,14 +87,16 @@ def look(conf: cfg.ConfigOpts) -> Report:
                 *preflight.software_problems(versions),
                 *preflight.machine_problems(traits),
                 *preflight.firmware_problems(conf)]
+    service, more = _service(conf.armvm.nvramd_directory)
+    problems += more
     storage = None
     if conf.cinder.auth_type:
-        storage, more = _storage(conf)
+        storage, more = _storage(conf, service)
         problems += more
     return Report(conf.host, hypervisor.words(versions.libvirt),
                   hypervisor.words(versions.qemu), machines,
                   tuple(_firmware(conf.armvm.firmware_descriptor_dirs)),
-                  traits, storage, tuple(problems))
+                  traits, storage, tuple(problems), service)
 
 
 def _driver_problems(conf: cfg.ConfigOpts) -> Iterable[str]:
@@ -99,12 +105,25 @@ def _driver_problems(conf: cfg.ConfigOpts) -> Iterable[str]:
                f'{preflight.DRIVER}.')
 
 
-def _storage(conf: cfg.ConfigOpts
+def _service(directory: str
+             ) -> tuple[flash_service.Greeting | None, list[str]]:
+    problems = list(preflight.service_problems(directory))
+    if problems:
+        return None, problems
+    try:
+        with volumes.translated('that is to be used'):
+            return flash_service.FlashService(directory).hello(), []
+    except exception.StoreError as error:
+        return None, [str(error)]
+
+
+def _storage(conf: cfg.ConfigOpts, service: flash_service.Greeting | None
              ) -> tuple[volume_type.Storage | None, list[str]]:
     try:
         storage = volume_type.look(conf)
         problems = [*storage.type_problems, *storage.quota_problems]
-        if not storage.type_problems:
+        # What it can open is not known where it does not answer.
+        if not storage.type_problems and service is not None:
             problems += volume_type.missing_bindings(conf)
     except exception.StoreError as error:
         return None, [f'The volume type cannot be looked at: {error}']
@@ -120,14 +139,15 @@ def _firmware(directories: Iterable[str]) -> Iterable[Firmware]:
 def _flash_size(descriptor: firmware.Descriptor) -> int | None:
     if not firmware.is_installed(descriptor):
         return None
-    return seed.readable_size(descriptor.template,
-                              descriptor.template_format)
+    return origin.readable_size(descriptor.template,
+                                descriptor.template_format)
 
 
 def as_table(report: Report) -> str:
     """Show a report to a person: subject by subject, then what is missing."""
     parts = [
-        f'Host {report.host}, libvirt {report.libvirt}, QEMU {report.qemu}',
+        f'Host {report.host}, libvirt {report.libvirt}, QEMU {report.qemu}, '
+        + _service_words(report.service),
         nvram_show.table(
             ('Execution state', 'Architecture', 'Run with', 'GIC', 'UEFI'),
             [(_STATES[name], name, offer.virt_type,
@@ -154,6 +174,13 @@ def as_table(report: Report) -> str:
                      [*parts, 'Nothing is missing.'])
 
 
+def _service_words(service: flash_service.Greeting | None) -> str:
+    if service is None:
+        return 'no flash service'
+    return (f'flash service {service.version} '
+            f'({"with" if service.rbd else "without"} RBD)')
+
+
 def _yes(fact: bool) -> str:
     return 'yes' if fact else 'no'
 
@@ -167,6 +194,9 @@ def as_json(report: Report) -> str:
     storage = report.storage
     return json.dumps({
         'host': report.host, 'libvirt': report.libvirt, 'qemu': report.qemu,
+        'flash_service': report.service and {
+            'version': report.service.version, 'rbd': report.service.rbd,
+            'exports': report.service.exports},
         'machines': [
             {'execution_state': _STATES[name], 'architecture': name,
              'virt_type': offer.virt_type, 'uefi': offer.uefi,

@@ -25,8 +25,8 @@ from nova_armvm.cmd import nvram_parser
 from nova_armvm.cmd import spec
 from nova_armvm import conf as armvm_conf
 from nova_armvm import exception
-from nova_armvm.nvram import volume
 from nova_armvm.profile.handlers import spec as specification
+from nova_armvm.store import cinder
 
 _SECONDS = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
 
@@ -114,9 +114,9 @@ def _read_configuration(arguments: argparse.Namespace) -> cfg.ConfigOpts:
 
 
 def _audit(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
-    volumes = volume.StoreVolumes(
+    volumes = cinder.StoreVolumes(
         conf.host, conf.armvm.nvram_volume_type,
-        volume.Patience(limit=60, interval=5))
+        cinder.Patience(limit=60, interval=5))
     servers = compute.Cloud.from_conf(conf)
     outcome = nvram_audit.look(volumes, servers, timeutils.utcnow(),
                                arguments.older_than)
@@ -166,8 +166,8 @@ def main() -> int:
         dialogue.complain('armvm-manage', 'cannot log in with the '
                           f'credentials of [cinder]: {error}')
     except KeyboardInterrupt:
-        dialogue.complain('armvm-manage', 'interrupted; what was begun is '
-                          'marked, see "armvm-manage nvram list"')
+        dialogue.complain('armvm-manage', 'interrupted; what was not done yet '
+                          'was left as it is')
     except BrokenPipeError:
         # Who read the output has seen enough; Python would complain of it
         # once more at its end.

@@ -9,27 +9,28 @@ from collections.abc import Callable
 import dataclasses
 import struct
 import sys
-import typing as ty
 
 from oslo_config import cfg
 
 from nova_armvm.cmd import compute
 from nova_armvm.cmd import dialogue
 from nova_armvm.cmd import held_server
-from nova_armvm.cmd import nvram_change
 from nova_armvm.cmd import nvram_diff
 from nova_armvm.cmd import nvram_files
+from nova_armvm.cmd import nvram_history
 from nova_armvm.cmd import nvram_retype
 from nova_armvm.cmd import nvram_show
+from nova_armvm.cmd import nvram_verify
 from nova_armvm.cmd import store_access
 from nova_armvm import exception
-from nova_armvm.nvram import previous
-from nova_armvm.nvram import volume
+from nova_armvm.store import change as store_change
+from nova_armvm.store import cinder
 from nova_armvm.uefi import boot
 from nova_armvm.uefi import edit
 from nova_armvm.uefi import formats
 from nova_armvm.uefi import text
 from nova_armvm.uefi import varstore
+from nova_armvm.virt import preflight
 
 #: Non-volatile, at boot and at run time: what an operating system writes.
 _DEFAULT_ATTRIBUTES = 0x07
@@ -37,32 +38,26 @@ _DEFAULT_ATTRIBUTES = 0x07
 
 @dataclasses.dataclass(frozen=True)
 class _Tools:
-    volumes: volume.StoreVolumes
     servers: held_server.Servers
-    editor: nvram_change.StoreEditor
-    host_side: ty.Any
+    access: store_access.StoreAccess
+    editor: store_change.StoreEditor
 
 
-def _volumes(conf: cfg.ConfigOpts) -> volume.StoreVolumes:
-    return volume.StoreVolumes(
+def _volumes(conf: cfg.ConfigOpts) -> cinder.StoreVolumes:
+    return cinder.StoreVolumes(
         conf.host, conf.armvm.nvram_volume_type,
-        volume.Patience(limit=_patience(conf), interval=5))
-
-
-def _patience(conf: cfg.ConfigOpts) -> float:
-    return (conf.block_device_allocate_retries *
-            conf.block_device_allocate_retries_interval)
+        cinder.Patience(
+            limit=(conf.block_device_allocate_retries *
+                   conf.block_device_allocate_retries_interval),
+            interval=5))
 
 
 def _tools(conf: cfg.ConfigOpts) -> _Tools:
-    volumes = _volumes(conf)
     servers = held_server.Servers(compute.nova_adapter(
         conf, compute.session_from_conf(conf)))
-    stores = store_access.StoreAccess.from_conf(conf, volumes)
-    return _Tools(volumes, servers, nvram_change.StoreEditor(
-        servers, stores,
-        previous.PreviousContents(volumes, _patience(conf))),
-        stores.host_side)
+    access = store_access.StoreAccess.from_conf(conf, _volumes(conf))
+    return _Tools(servers, access,
+                  store_change.StoreEditor(servers, access))
 
 
 def list_stores(arguments: argparse.Namespace,
@@ -168,25 +163,61 @@ def _set_numbers(arguments: argparse.Namespace, conf: cfg.ConfigOpts,
     return _change(arguments, conf, changed, f'set {name} to {shown}')
 
 
+def history(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
+    """Show the versions of a server's store."""
+    entries = _tools(conf).editor.history(arguments.server, arguments.limit)
+    print(nvram_history.as_json(entries) if arguments.format == 'json' else
+          nvram_history.as_table(entries))
+    return dialogue.DONE
+
+
+_Side = tuple[str, nvram_diff.Variables]
+
+
 def diff(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
-    """Compare the variables of a server with a file or another server."""
-    if arguments.file:
-        name = arguments.file
-        second = {variable.key: variable for variable in formats.read(
-            nvram_files.content_of(name))}
-    editor = _tools(conf).editor
-    first = editor.look(arguments.server).variables.variables
-    if not arguments.file:
-        name = arguments.with_server
-        second = editor.look(name).variables.variables
+    """Compare the variables of a server with others, or with earlier ones."""
+    compared = _versions if arguments.version else _with_others
+    (name, first), (other, second) = compared(arguments, conf)
     differences = nvram_diff.compare(first, second)
     if arguments.format == 'json':
         print(nvram_diff.as_json(differences))
     elif differences:
-        print(nvram_diff.as_table(differences, arguments.server, name))
+        print(nvram_diff.as_table(differences, name, other))
     else:
         print('No variable differs.')
     return dialogue.FOUND if differences else dialogue.DONE
+
+
+def _versions(arguments: argparse.Namespace,
+              conf: cfg.ConfigOpts) -> list[_Side]:
+    """Return two versions, or the newest and another one."""
+    numbers = ([None] + arguments.version)[-2:]
+    looks = _tools(conf).editor.looks(arguments.server, numbers,
+                                      running=True)
+    return [(arguments.server if number is None else f'version {number}',
+             look.variables.variables)
+            for number, look in zip(numbers, looks)]
+
+
+def _with_others(arguments: argparse.Namespace,
+                 conf: cfg.ConfigOpts) -> list[_Side]:
+    """Return the newest version, and a file or that of another server."""
+    name = arguments.file
+    if name:
+        # Before the servers are touched.
+        second = {variable.key: variable for variable in formats.read(
+            nvram_files.content_of(name))}
+    editor = _tools(conf).editor
+    first = _newest(editor, arguments.server)
+    if not name:
+        name = arguments.with_server
+        second = _newest(editor, name)
+    return [(arguments.server, first), (name, second)]
+
+
+def _newest(editor: store_change.StoreEditor,
+            server: str) -> nvram_diff.Variables:
+    return editor.look(server, running=True).variables.variables
 
 
 def export(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
@@ -221,7 +252,7 @@ def import_file(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
 
     def changed(flash: bytes) -> bytes:
         if raw:
-            return nvram_change.flash_of_size(content, len(flash))
+            return store_change.flash_of_size(content, len(flash))
         return edit.edited(flash, edit.replacement(
             wanted, varstore.parse(flash).variables.values()))
     return _change(arguments, conf, changed,
@@ -237,10 +268,31 @@ def reset(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
 
 
 def undo(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
-    """Bring back what was there before the changes."""
+    """Take back the changes since the guest last wrote."""
     return _agreed_change(
-        arguments, conf, 'bring back what was there at the last start',
-        lambda tools: tools.editor.undo(arguments.server))
+        arguments, conf, 'take back the changes since its guest last wrote',
+        lambda tools: tools.editor.undo(arguments.server), final=True)
+
+
+def restore(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
+    """Bring an earlier version back."""
+    return _agreed_change(
+        arguments, conf, f'bring version {arguments.version} back',
+        lambda tools: tools.editor.restore(arguments.server,
+                                           arguments.version))
+
+
+def verify(arguments: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
+    """Compare what QEMU has in memory with what the flash service has."""
+    if arguments.adopt and not dialogue.agreed(
+            arguments, f'Server {arguments.server}: commit what QEMU holds, '
+            'if that differs?'):
+        return dialogue.FAILED
+    tools = _tools(conf)
+    verified = nvram_verify.verify(conf, tools.servers, tools.access,
+                                   arguments.server, arguments.adopt)
+    print(verified)
+    return dialogue.DONE if verified.settled else dialogue.FOUND
 
 
 def migrate_type(arguments: argparse.Namespace,
@@ -252,10 +304,10 @@ def migrate_type(arguments: argparse.Namespace,
         return dialogue.FAILED
     tools = _tools(conf)
     moved = nvram_retype.Retyper(
-        conf.host, tools.servers, tools.volumes,
-        store_access.hosted_stores(conf, tools.volumes, tools.host_side),
-        arguments.limit, dialogue.say).retype(
-            arguments.server, arguments.type)
+        conf.host, tools.servers, tools.access.volumes,
+        tools.access.stores.attachments, arguments.limit,
+        lambda: preflight.has_rbd(conf.armvm.nvramd_directory),
+        dialogue.say).retype(arguments.server, arguments.type)
     print(f'Volume {moved} is of type {arguments.type}.')
     return dialogue.DONE
 
@@ -270,7 +322,13 @@ def _change(arguments: argparse.Namespace, conf: cfg.ConfigOpts,
 
 def _agreed_change(arguments: argparse.Namespace, conf: cfg.ConfigOpts,
                    what: str,
-                   work: Callable[[_Tools], nvram_change.Change]) -> int:
+                   work: Callable[[_Tools], store_change.Change],
+                   final: bool = False) -> int:
+    """Do what was agreed to and tell what came of it.
+
+    :param what: in words.
+    :param final: "undo" would not take it back.
+    """
     what = text.printable(what)
     if not dialogue.agreed(arguments, f'Server {arguments.server}: {what}?'):
         return dialogue.FAILED
@@ -278,8 +336,13 @@ def _agreed_change(arguments: argparse.Namespace, conf: cfg.ConfigOpts,
     if done.nothing:
         print(f'Server {done.server.uuid}: nothing to do, it is so already.')
         return dialogue.DONE
-    kept = ('' if done.snapshot is None else
-            f' Snapshot {done.snapshot} keeps the content before until the '
-            'next start; "armvm-manage nvram undo" brings it back.')
-    print(f'Server {done.server.uuid}: done: {what}.{kept}')
+    parts = [f'Server {done.server.uuid}: done: {what}.']
+    if done.copied is not None:
+        parts.append(f'Version {done.version} is a copy of version '
+                     f'{done.copied}.')
+    elif done.version is not None:
+        parts.append(f'That is version {done.version}.')
+    if not final:
+        parts.append('"armvm-manage nvram undo" takes it back.')
+    print(' '.join(parts))
     return dialogue.DONE

@@ -8,8 +8,8 @@ import typing as ty
 
 from nova_armvm.cmd import nvram_show
 from nova_armvm import exception
-from nova_armvm.nvram import audit
-from nova_armvm.nvram import volume as cinder_volume
+from nova_armvm.store import audit
+from nova_armvm.store import cinder
 
 
 class Servers(ty.Protocol):
@@ -39,7 +39,7 @@ class Outcome:
                 if finding not in self.removed]
 
 
-def look(volumes: cinder_volume.StoreVolumes, servers: Servers,
+def look(volumes: cinder.StoreVolumes, servers: Servers,
          now: datetime.datetime, older_than: float) -> Outcome:
     """Compare Cinder with Nova.
 
@@ -66,7 +66,7 @@ def look(volumes: cinder_volume.StoreVolumes, servers: Servers,
     return Outcome(audit.compare(stores, known, before))
 
 
-def remove(outcome: Outcome, volumes: cinder_volume.StoreVolumes,
+def remove(outcome: Outcome, volumes: cinder.StoreVolumes,
            servers: Servers, at_most: int,
            say: Callable[[str], None]) -> None:
     """Remove what is certainly left over; each is looked at again before.

@@ -6,7 +6,10 @@ import os
 import typing as ty
 
 from nova_armvm import exception
-from nova_armvm.nvram import seed
+from nova_armvm.store import origin
+
+#: What is all zeros is left out in pieces of this size.
+_HOLE_BYTES = 64 * 1024
 
 
 @contextlib.contextmanager
@@ -46,10 +49,10 @@ def content_of(path: str) -> bytes:
     """
     try:
         with open(path, 'rb') as stream:
-            content = stream.read(seed.FLASH_MAX_BYTES + 1)
+            content = stream.read(origin.FLASH_MAX_BYTES + 1)
     except OSError as error:
         raise _unusable(path, error) from error
-    if len(content) > seed.FLASH_MAX_BYTES:
+    if len(content) > origin.FLASH_MAX_BYTES:
         raise exception.FileUnusable(path=path,
                                      reason='it is larger than any flash')
     return content
@@ -57,9 +60,8 @@ def content_of(path: str) -> bytes:
 
 def write_sparse(stream: ty.IO[bytes], content: bytes) -> None:
     """Write a flash, most of which is zeros."""
-    step = seed.CLUSTER_SIZE
-    for place in range(0, len(content), step):
-        block = content[place:place + step]
+    for place in range(0, len(content), _HOLE_BYTES):
+        block = content[place:place + _HOLE_BYTES]
         if any(block):
             stream.seek(place)
             stream.write(block)

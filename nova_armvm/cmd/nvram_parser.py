@@ -53,14 +53,14 @@ def _add_reading(actions: argparse._SubParsersAction) -> None:
     show = _action(actions, 'show', 'show the variables of a server, also '
                    'while it runs on this host', nvram.show)
     _with_format(show)
-    diff = _action(actions, 'diff', 'compare the variables of a server that '
-                   'is off with a file or another server', nvram.diff)
-    other = diff.add_mutually_exclusive_group(required=True)
-    other.add_argument('file', metavar='FILE', nargs='?',
-                       help='as export writes it, of any format')
-    other.add_argument('--with-server', metavar='OTHER',
-                       help='with another server that is off, instead')
-    _with_format(diff)
+    history = _action(actions, 'history', 'show the versions of the '
+                      'variables of a server, also while it runs on this '
+                      'host', nvram.history)
+    history.add_argument('--limit', type=nvram_words.count, default=20,
+                         metavar='N', help='newest versions to be shown, 0 '
+                         'for all (default %(default)s)')
+    _with_format(history)
+    _add_diff(actions)
     export = _action(actions, 'export', 'write the variables of a server to '
                      'a file', nvram.export)
     export.add_argument('-f', '--format', choices=formats.FORMATS,
@@ -69,6 +69,32 @@ def _add_reading(actions: argparse._SubParsersAction) -> None:
                         'them, or EC2\'s UefiData (default %(default)s)')
     export.add_argument('-o', '--output', metavar='FILE',
                         help='a new file, instead of standard output')
+
+
+class _AtMostTwo(argparse.Action):
+    """Collects the values of an option that may be given once or twice."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Take one more value."""
+        found = [*(getattr(namespace, self.dest) or ()), values]
+        if len(found) > 2:
+            parser.error(f'argument {option_string}: two at most')
+        setattr(namespace, self.dest, found)
+
+
+def _add_diff(actions: argparse._SubParsersAction) -> None:
+    diff = _action(actions, 'diff', 'compare the variables of a server with '
+                   'a file, another server or an earlier version', nvram.diff)
+    other = diff.add_mutually_exclusive_group(required=True)
+    other.add_argument('file', metavar='FILE', nargs='?',
+                       help='as export writes it, of any format')
+    other.add_argument('--with-server', metavar='OTHER',
+                       help='with another server, instead')
+    other.add_argument('--version', type=nvram_words.version,
+                       action=_AtMostTwo, metavar='N',
+                       help='with an earlier version of its own, instead; '
+                       'given twice: one version with another')
+    _with_format(diff)
 
 
 def _add_variables(actions: argparse._SubParsersAction) -> None:
@@ -108,8 +134,26 @@ def _add_whole(actions: argparse._SubParsersAction) -> None:
                          help='as export writes it, of any format')
     _action(actions, 'reset', 'have a server that is off begin with its '
             'template again', nvram.reset, changes=True)
-    _action(actions, 'undo', 'take back the changes since the last start',
-            nvram.undo, changes=True)
+    _action(actions, 'undo', 'take back the changes since the guest last '
+            'wrote, or a reset that waits', nvram.undo, changes=True)
+    restore = _action(actions, 'restore', 'bring back an earlier version of '
+                      'the variables of a server that is off', nvram.restore,
+                      changes=True)
+    restore.add_argument('version', type=nvram_words.version, metavar='N',
+                         help='number of the version, see history')
+    _add_verify(actions)
+    _add_migrate_type(actions)
+
+
+def _add_verify(actions: argparse._SubParsersAction) -> None:
+    verify = _action(actions, 'verify', 'compare the flash of a running '
+                     'server in QEMU with the flash service\'s (on the host '
+                     'of the server)', nvram.verify, changes=True)
+    verify.add_argument('--adopt', action='store_true',
+                        help='commit QEMU\'s where they differ')
+
+
+def _add_migrate_type(actions: argparse._SubParsersAction) -> None:
     migrate = _action(actions, 'migrate-type', 'move the store of a server '
                       'that is off to another volume type (on the host of '
                       'the server)', nvram.migrate_type, changes=True)

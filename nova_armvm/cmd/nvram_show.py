@@ -6,9 +6,7 @@ import typing as ty
 
 import prettytable
 
-from nova_armvm.nvram import previous
-from nova_armvm.nvram import store
-from nova_armvm.nvram import volume as cinder_volume
+from nova_armvm.store import cinder
 from nova_armvm.uefi import boot
 from nova_armvm.uefi import device_path
 from nova_armvm.uefi import text
@@ -32,8 +30,8 @@ def beginning(content: bytes) -> str:
         '...' if len(content) > _SHOWN_BYTES else '')
 
 
-def waiting_line(found: cinder_volume.Volume) -> str:
-    """Tell what the next start will do or find; empty for nothing."""
+def waiting_line(found: cinder.StoreVolume) -> str:
+    """Return what the next start will do or find; empty for nothing."""
     waiting = _waiting(found)
     return f'At the next start: {waiting}.' if waiting else ''
 
@@ -87,19 +85,21 @@ _STORES = ('Server', 'Volume', 'Status', 'Attached to', 'Type', 'Firmware',
            'Flash', 'Secure Boot', 'Waiting')
 
 
-def _waiting(found: cinder_volume.Volume) -> str:
-    """Tell what the next start will do or find."""
-    words = []
-    if previous.mark_of(found):
+def _waiting(found: cinder.StoreVolume) -> str:
+    """Return what the next start will do or find."""
+    facts, words = found.facts, []
+    if facts.old_change:
         words.append('unfinished change')
-    if previous.waits_for_reset(found):
+    if facts.reset_pending:
         words.append('reset')
-    if previous.snapshot_of(found):
-        words.append('previous content kept')
+    if facts.flash_size is not None and not facts.has_log:
+        words.append('conversion')
+    if facts.old_snapshot is not None:
+        words.append('snapshot of an earlier release')
     return ', '.join(words)
 
 
-def stores_table(stores: Iterable[cinder_volume.Volume]) -> str:
+def stores_table(stores: Iterable[cinder.StoreVolume]) -> str:
     """Show each server's store in a line."""
     rows = [(each['server'], each['volume'], each['status'],
              ', '.join(each['hosts']) or '-', each['type'] or '-',
@@ -109,19 +109,23 @@ def stores_table(stores: Iterable[cinder_volume.Volume]) -> str:
     return table(_STORES, rows)
 
 
-def stores_json(stores: Iterable[cinder_volume.Volume]) -> str:
+def stores_json(stores: Iterable[cinder.StoreVolume]) -> str:
     """Show the same to a program."""
     return json.dumps(_stores(stores), indent=4)
 
 
-def _stores(stores: Iterable[cinder_volume.Volume]
+def _stores(stores: Iterable[cinder.StoreVolume]
             ) -> list[dict[str, ty.Any]]:
     return [{
         'server': each.instance, 'volume': each.id, 'status': each.status,
         'hosts': sorted(host or '?' for host in each.hosts.values()),
         'type': each.volume_type,
-        'firmware': each.metadata.get(store.DESCRIPTOR_KEY),
-        'flash_size': each.metadata.get(store.FLASH_SIZE_KEY),
-        'secure_boot': each.metadata.get(store.SECURE_BOOT_KEY),
+        'firmware': each.facts.firmware,
+        'flash_size': _text(each.facts.flash_size),
+        'secure_boot': _text(each.facts.secure_boot),
         'waiting': _waiting(each),
     } for each in sorted(stores, key=lambda volume: volume.instance)]
+
+
+def _text(value: int | bool | None) -> str | None:
+    return None if value is None else str(value)

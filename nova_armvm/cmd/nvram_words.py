@@ -52,6 +52,27 @@ def boot_numbers(words: str) -> list[int]:
     return numbers
 
 
+def version(word: str) -> int:
+    """Read the number of a version.
+
+    :raises argparse.ArgumentTypeError: if it is none.
+    """
+    number = count(word)
+    if not number:
+        raise argparse.ArgumentTypeError('versions are counted from 1')
+    return number
+
+
+def count(word: str) -> int:
+    """Read a number of things.
+
+    :raises argparse.ArgumentTypeError: if it is none.
+    """
+    if re.fullmatch('[0-9]{1,9}', word) is None:
+        raise argparse.ArgumentTypeError(f'{word!r} is no number')
+    return int(word)
+
+
 def hexadecimal(word: str) -> bytes:
     """Read bytes.
 

@@ -29,9 +29,9 @@ from nova_armvm.cmd import nvram_audit
 from nova_armvm.cmd import volume_type
 from nova_armvm import conf as armvm_conf
 from nova_armvm import exception
-from nova_armvm.nvram import audit
-from nova_armvm.nvram import volume
 from nova_armvm.profile import offers
+from nova_armvm.store import audit
+from nova_armvm.store import cinder
 from nova_armvm.uefi import text
 from nova_armvm.virt import host_offers
 from nova_armvm.virt import preflight
@@ -212,14 +212,22 @@ class Checks(upgradecheck.UpgradeCommands):
         return _result(Code.SUCCESS, 'Not checked, because this is no '
                        f'compute host with this driver: {error}')
 
+    def _flash_service(self) -> upgradecheck.Result:
+        """Check that the flash service answers, where it has to be."""
+        if not _is_ours(self._conf.compute_driver):
+            return _result(Code.SUCCESS, 'Not checked, because this is no '
+                           'compute host with this driver.')
+        return _judged(preflight.service_problems(
+            self._conf.armvm.nvramd_directory))
+
     @_answering
     def _stores(self) -> upgradecheck.Result:
         """Check that every server that needs a store has one."""
         if not self._conf.cinder.auth_type:
             return _skipped('there are no credentials in [cinder].')
         outcome = nvram_audit.look(
-            volume.StoreVolumes(self._conf.host, None,
-                                volume.Patience(limit=60, interval=5)),
+            cinder.StoreVolumes(self._conf.host, None,
+                                cinder.Patience(limit=60, interval=5)),
             compute.Cloud.from_conf(self._conf), timeutils.utcnow(), 3600)
         wrong = [finding for finding in outcome.findings if finding.kind in (
             audit.Kind.NO_VOLUME, audit.Kind.SEVERAL_VOLUMES)]
@@ -247,6 +255,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('Quota of the service project', _quota),
         ('libvirt and QEMU', _versions),
         ('Firmware', _firmware),
+        ('Flash service', _flash_service),
         ('Stores of servers', _stores),
     )
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server's store, opened on the host where a command runs."""
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import os
 
@@ -11,38 +11,42 @@ from oslo_config import cfg
 
 from nova_armvm.cmd import held_server
 from nova_armvm import exception
+from nova_armvm.host import flash_service
 from nova_armvm.host import record
-from nova_armvm.nvram import access
-from nova_armvm.nvram import hosting
-from nova_armvm.nvram import volume
-from nova_armvm.virt import host_volumes
+from nova_armvm.host import volumes as host_volumes
+from nova_armvm.store import attachments
+from nova_armvm.store import cinder
+from nova_armvm.store import metadata
+from nova_armvm.store import origin
+from nova_armvm.store import ref as instance_ref
+from nova_armvm.store import store as nvram_store
+from nova_armvm.store import versions
 
 
 class StoreAccess:
-    """Opens the volumes of stores as nova-compute would.
+    """Has stores open in this host's flash service.
 
-    :ivar host_side: connects them here.
+    :ivar stores: of this host, with nova-compute's own records.
+    :ivar volumes: of all stores.
     """
 
-    def __init__(self, volumes: volume.StoreVolumes,
-                 host_side: hosting.HostSide,
-                 connected_by_nova: Callable[[volume.Owner], bool]) -> None:
-        """Prepare; nothing is asked yet.
+    def __init__(self, stores: nvram_store.Stores,
+                 host: attachments.HostVolumes) -> None:
+        """Open stores through these.
 
-        :param connected_by_nova: whether nova-compute keeps a store
-            connected here.
+        :param host: connects their volumes here.
         """
-        self._volumes = volumes
-        self.host_side = host_side
-        self._connected_by_nova = connected_by_nova
+        self.stores = stores
+        self.volumes = stores.volumes
+        self._host = host
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts,
-                  volumes: volume.StoreVolumes) -> 'StoreAccess':
-        """Prepare on a compute host.
+                  volumes: cinder.StoreVolumes) -> 'StoreAccess':
+        """Open stores as the nova-compute of this host would.
 
         :param conf: nova.conf of this host.
-        :raises PackageMissing: there is no libvirt here.
+        :raises PackageMissing: if there is no libvirt here.
         """
         if os.geteuid() == 0:
             # What nova-compute has a helper for, root does itself.
@@ -57,107 +61,133 @@ class StoreAccess:
             raise exception.PackageMissing(
                 package='libvirt-python',
                 purpose='connecting volumes as nova-compute does') from error
-        host_side = host_volumes.LibvirtHostVolumes(driver)
-        return cls(volumes, host_side,
-                   hosted_stores(conf, volumes, host_side).is_recorded)
+        own = os.path.join(conf.state_path, 'armvm')
+        service = flash_service.FlashService(conf.armvm.nvramd_directory)
+        host = host_volumes.LibvirtHostVolumes(driver, service)
+        return cls(nvram_store.Stores(
+            conf.host, volumes, host,
+            record.HostRecords(os.path.join(own, 'stores')), service,
+            origin.TemplateReader(os.path.join(own, 'templates'))), host)
 
-    def find(self, server: held_server.Server) -> volume.Volume:
+    def find(self, server: held_server.Server) -> cinder.StoreVolume:
         """Return the volume of a server's store.
 
-        :raises ServerWithoutStore: it has none.
+        :raises ServerWithoutStore: if it has none.
         """
-        found = self._volumes.find(owner_of(server))
+        found = self.volumes.find(ref_of(server))
         if found is None:
             raise exception.ServerWithoutStore(server=server.uuid)
         return found
 
     @contextlib.contextmanager
-    def opened(self, server: held_server.Server,
-               found: volume.Volume) -> Iterator[access.VolumeBytes]:
+    def opened(self, server: held_server.Server, volume: cinder.StoreVolume
+               ) -> Iterator[versions.Versions]:
         """Open a store: here where its server is, or attached for a while.
 
-        :param found: the volume of its store.
-        :raises ServerElsewhere: it runs, on another host.
-        :raises StoreError: Cinder or this host could not.
+        That of a server that runs is left as it is. One of the old form is
+        converted, so no start may happen meanwhile.
+
+        :param volume: of its store.
+        :raises ServerElsewhere: if it runs, and not on this host.
+        :raises StoreImageInvalid: if the volume holds no store.
+        :raises StoreError: if Cinder or this host could not.
         """
-        owner = owner_of(server)
-        with _told(found):
-            own = self._volumes.own_attachment(found)
-            if own is None and not server.off:
-                raise exception.ServerElsewhere(server=server.uuid,
-                                                host=server.host)
-            with (self._attached(owner, found) if own is None else
-                  self._connected(owner, own)) as info:
-                with self.host_side.open(info) as opened:
-                    yield opened
+        ref = ref_of(server)
+        log = versions.Versions(self.stores.service, ref.uuid, volume.id)
+        with _told(volume):
+            own = self.volumes.own_attachment(volume)
+            if not server.off:
+                if own is None:
+                    raise exception.ServerElsewhere(
+                        server=server.uuid, host=server.host or 'none')
+                yield log
+                return
+            # Before anything is done that could not be undone without it.
+            self.stores.service.hello()
+            with (self._attached(ref, volume) if own is None else
+                  self._connected(ref, own)) as opened:
+                self._make_log(ref, volume, opened)
+                yield log
+
+    def _make_log(self, ref: instance_ref.InstanceRef,
+                  volume: cinder.StoreVolume,
+                  opened: flash_service.Opened) -> None:
+        """Make sure that a volume holds a log of versions.
+
+        :raises StoreImageInvalid: if it holds no store.
+        """
+        if opened.content == 'qcow2':
+            self.stores.service.convert(ref.uuid)
+            self.volumes.note(volume,
+                              {metadata.FORM_KEY: metadata.LOG_FORM})
+        elif opened.content != 'log':
+            raise exception.StoreImageInvalid(
+                reason='no firmware has been given it yet'
+                if volume.facts.flash_size is None
+                else 'the store that it once held is gone')
 
     @contextlib.contextmanager
-    def _connected(self, owner: volume.Owner, own: volume.Attachment
-                   ) -> Iterator[access.ConnectionInfo]:
+    def _connected(self, ref: instance_ref.InstanceRef,
+                   own: cinder.Attachment) -> Iterator[flash_service.Opened]:
         """Connect what is attached here, and leave it as it was."""
-        stays = self._connected_by_nova(owner)
-        self.host_side.connect(owner, own.connection_info)
+        stays = self.stores.of(ref).is_here()
         try:
-            yield own.connection_info
+            yield self._host.connect(ref.uuid, own.connection_info)
         finally:
             # This host's attachment may outlive the connection: it protects
             # the store of a server that has left for nowhere (shelved). A
             # device that stayed would be read with stale pages later.
             if not stays:
-                self.host_side.disconnect(owner, own.connection_info)
+                self._host.disconnect(ref.uuid, own.connection_info)
 
     @contextlib.contextmanager
-    def _attached(self, owner: volume.Owner, found: volume.Volume
-                  ) -> Iterator[access.ConnectionInfo]:
-        made = self._volumes.attach(found, owner,
-                                    self.host_side.connector(owner))
+    def _attached(self, ref: instance_ref.InstanceRef,
+                  volume: cinder.StoreVolume
+                  ) -> Iterator[flash_service.Opened]:
+        """Attach a volume here, and take that back."""
+        made = self.volumes.attach(volume, ref,
+                                   self._host.connector(ref.instance))
         try:
-            self.host_side.connect(owner, made.connection_info)
             try:
-                self._volumes.complete(made)
-                yield made.connection_info
-            finally:
-                self.host_side.disconnect(owner, made.connection_info)
-        finally:
-            self._volumes.detach(made.id)
-
-    @contextlib.contextmanager
-    def attached_copy(self, server: held_server.Server, copy: volume.Volume
-                      ) -> Iterator[access.VolumeBytes]:
-        """Open another volume that holds a store of a server's."""
-        with _told(copy), self._attached(owner_of(server), copy) as info:
-            with self.host_side.open(info) as opened:
+                opened = self._host.connect(ref.uuid, made.connection_info)
+                self.volumes.complete(made)
                 yield opened
+            finally:
+                self._host.disconnect(ref.uuid, made.connection_info)
+        finally:
+            self.volumes.detach(made.id)
 
 
 @contextlib.contextmanager
-def _told(found: volume.Volume) -> Iterator[None]:
+def _told(volume: cinder.StoreVolume) -> Iterator[None]:
     """Tell what this host could not do in words, whatever it was.
 
-    What os-brick, Nova's drivers, librbd and the kernel raise has no common
-    base.
+    What os-brick, Nova's drivers and the kernel raise has no common base.
     """
     try:
-        yield
+        with host_volumes.translated(volume.id):
+            yield
+    except exception.FlashServiceUnavailable as error:
+        if not isinstance(_origin_of(error), PermissionError):
+            raise
+        raise exception.StoreNotOpened(
+            volume_id=volume.id, reason='the flash service answers to root '
+            'and to the user of nova-compute alone') from error
     except exception.ArmVMError:
         raise
     except Exception as error:
         raise exception.StoreNotOpened(
-            volume_id=found.id,
+            volume_id=volume.id,
             reason=str(error) or type(error).__name__) from error
 
 
-def hosted_stores(conf: cfg.ConfigOpts, volumes: volume.StoreVolumes,
-                  host_side: hosting.HostSide) -> hosting.HostedStores:
-    """Return the stores of this host, with nova-compute's own records.
-
-    :param conf: nova.conf of this host.
-    """
-    directory = os.path.join(conf.state_path, 'armvm', 'stores')
-    return hosting.HostedStores(volumes, host_side,
-                                record.HostRecords(directory))
+def _origin_of(error: BaseException) -> BaseException:
+    """Return the error that all others were raised from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
-def owner_of(server: held_server.Server) -> volume.Owner:
-    """Return whose store a server's is."""
-    return volume.Owner(server.uuid, server.project)
+def ref_of(server: held_server.Server) -> instance_ref.InstanceRef:
+    """Return the instance that a server is."""
+    return instance_ref.InstanceRef(server.uuid, server.project)

@@ -7,8 +7,8 @@ from nova import context as nova_context
 from nova.volume import cinder
 from oslo_config import cfg
 
-from nova_armvm.nvram import quota
-from nova_armvm.nvram import volume
+from nova_armvm.store import cinder as store_cinder
+from nova_armvm.store import quota
 from nova_armvm.virt import preflight
 
 #: With room for fewer stores than this an operator should act.
@@ -49,7 +49,7 @@ def look(conf: cfg.ConfigOpts) -> Storage:
     :raises StoreUnreachable, StoreRefused: it does not say.
     """
     wanted = conf.armvm.nvram_volume_type
-    with volume.translated('look at the volume type'):
+    with store_cinder.translated('look at the volume type'):
         asked = client()
         problems = tuple(preflight.type_problems(asked, wanted))
         found = preflight.volume_type(asked, wanted)
@@ -73,8 +73,10 @@ def missing_bindings(conf: cfg.ConfigOpts) -> list[str]:
 
     :param conf: nova.conf, with a volume type that look() finds no fault
         with.
-    :raises StoreUnreachable, StoreRefused: Cinder does not say.
+    :raises StoreUnreachable, StoreRefused: if Cinder does not say.
+    :raises FlashServiceUnavailable: if the flash service does not.
     """
-    with volume.translated('look at the volume type'):
+    has_rbd = preflight.has_rbd(conf.armvm.nvramd_directory)
+    with store_cinder.translated('look at the volume type'):
         return list(preflight.binding_problems(
-            client(), conf.armvm.nvram_volume_type))
+            client(), conf.armvm.nvram_volume_type, has_rbd))

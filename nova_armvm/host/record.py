@@ -6,6 +6,7 @@ delete one that Cinder could not delete when its instance was. The files
 hold connection data, which may contain credentials of the back end.
 """
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import json
 import os
@@ -17,7 +18,7 @@ from oslo_log import log as logging
 LOG = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class HostRecord:
     """One store on this host.
 
@@ -25,9 +26,12 @@ class HostRecord:
     :ivar project: of the instance's tenant.
     :ivar connection_info: of the connected volume; None while it is not
         connected, though an attachment may have been begun.
+    :ivar disconnected: the volume was disconnected from this host; what is
+        left to do is Cinder's.
     :ivar to_delete: the instance is gone, the volume must go.
     :ivar flash_file: (path, format) of the file that the stock driver kept
         the variables in, until they are on a volume.
+    :ivar hardware: what was decided about the machine, by property.
     """
 
     instance: str
@@ -35,6 +39,8 @@ class HostRecord:
     connection_info: dict[str, ty.Any] | None = None
     to_delete: bool = False
     flash_file: tuple[str, str] | None = None
+    disconnected: bool = False
+    hardware: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def only_in_file(self) -> bool:
@@ -74,13 +80,28 @@ class HostRecords:
         """Return the record of an instance, None if there is none."""
         try:
             with open(self._path(instance), encoding='utf-8') as stream:
-                return HostRecord(**json.load(stream))
+                found = json.load(stream)
+                known = {field.name for field in
+                         dataclasses.fields(HostRecord)}
+                # A newer release that ran here may have had more to say.
+                return HostRecord(**{name: value for name, value
+                                     in found.items() if name in known})
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
-            LOG.warning('The record of instance %s on this host cannot be '
-                        'read; going on without it.', instance)
+        except (ValueError, TypeError, AttributeError):
+            LOG.warning('Ignoring the unreadable NVRAM record of this '
+                        'instance on this host', instance_uuid=instance)
             return None
+
+    @contextlib.contextmanager
+    def updating(self, instance: str, project: str) -> Iterator[HostRecord]:
+        """Give the record of an instance to be changed, or a new one.
+
+        It is stored when the block ends without an error.
+        """
+        record = self.get(instance) or HostRecord(instance, project)
+        yield record
+        self.put(record)
 
     def drop(self, instance: str) -> None:
         """Remove the record of an instance, if there is one."""

@@ -20,14 +20,19 @@ PciPath = tuple[tuple[int, int], ...]
 
 @dataclasses.dataclass(frozen=True)
 class NvramSource:
-    """Where the flash with the variables lies, as libvirt is told.
+    """Where QEMU finds the flash with the variables: the flash service.
 
-    :ivar kind: ``network``, ``block`` or ``file``.
-    :ivar source: the ``<source>`` element as text; authentication inside.
+    The same on every host, so nothing of it changes when a guest moves.
+
+    :ivar instance: uuid, the name of the export.
+    :ivar socket: path of the service's socket.
+    :ivar reconnect_seconds: how long QEMU waits for the service to come back
+        before a write of the guest fails.
     """
 
-    kind: str
-    source: str
+    instance: str
+    socket: str
+    reconnect_seconds: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,12 +94,22 @@ def has_variable_flash(xml: str) -> bool:
 
 
 def has_store_of_ours(xml: str) -> bool:
-    """Tell whether the domain's variables lie on a volume.
+    """Return whether the domain's variables lie on a volume.
 
-    Plain files, as libvirt makes them for the stock driver and for rescue,
-    have no ``<source>`` of their own.
+    In either form. Plain files, as libvirt makes them for the stock driver
+    and for rescue, have no ``<source>`` of their own.
     """
     return _parse(xml).find('os/nvram/source') is not None
+
+
+def is_of_old_form(xml: str) -> bool:
+    """Return whether QEMU itself has the volume open as flash.
+
+    As releases before the flash service had it. libvirt unlinks the device
+    node of such a flash when it is told to delete it.
+    """
+    source = _parse(xml).find('os/nvram/source')
+    return source is not None and source.get('protocol') != 'nbd'
 
 
 def flash_file(xml: str) -> FlashFile | None:
@@ -115,13 +130,16 @@ def without_nvram(xml: str) -> str:
 
 
 def with_nvram(xml: str, source: NvramSource) -> str:
-    """Let the domain's variables lie on a volume and nowhere else."""
+    """Let the domain have its flash from the flash service, nowhere else."""
     domain = _parse(xml)
     os = domain.find('os')
     for old in os.findall('nvram'):
         os.remove(old)
-    nvram = etree.Element('nvram', type=source.kind, format='qcow2')
-    nvram.append(_parse(source.source))
+    nvram = etree.Element('nvram', type='network', format='raw')
+    where = etree.SubElement(nvram, 'source', protocol='nbd',
+                             name=source.instance)
+    etree.SubElement(where, 'host', transport='unix', socket=source.socket)
+    etree.SubElement(where, 'reconnect', delay=str(source.reconnect_seconds))
     before = os.find('loader')
     if before is None:
         before = os.find('type')

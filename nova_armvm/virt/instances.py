@@ -4,12 +4,12 @@ from nova import objects
 from nova.objects import fields
 from nova.virt.libvirt import utils as libvirt_utils
 
-from nova_armvm.nvram import volume
 from nova_armvm.profile.handlers import nvram
 from nova_armvm.profile.handlers import nvram_template
 from nova_armvm.profile import machine
 from nova_armvm.profile import properties
 from nova_armvm.profile import registry
+from nova_armvm.store import ref as instance_ref
 
 #: Nova keeps the properties of an instance's image under keys that begin so.
 IMAGE_KEY = 'image_'
@@ -62,7 +62,11 @@ def has_uefi(image_meta: objects.ImageMeta) -> bool:
 
 
 def has_store(instance: objects.Instance) -> bool:
-    """Tell whether an instance is on record with persistent variables."""
+    """Return whether Nova has an instance with persistent variables.
+
+    A copy of the truth, which Nova's API deletes at every rebuild request;
+    see nova_armvm.virt.knowledge.
+    """
     return (instance.system_metadata.get(NVRAM_KEY) == nvram.PERSISTENT and
             is_arm(instance.image_meta))
 
@@ -74,19 +78,19 @@ def template_image(instance: objects.Instance) -> str | None:
     return instance.system_metadata.get(TEMPLATE_KEY)
 
 
-class Owners:
-    """Names instances to the lower half, which does not know Nova."""
+class Refs:
+    """Makes InstanceRefs of Nova's instances."""
 
     def __init__(self, cross_az_attach: bool) -> None:
-        """Prepare.
+        """Remember an option.
 
         :param cross_az_attach: [cinder] cross_az_attach; when false, a
             volume has to be in its instance's availability zone.
         """
         self._cross_az_attach = cross_az_attach
 
-    def owner(self, instance: objects.Instance) -> volume.Owner:
-        """Return the owner of an instance's store."""
+    def ref(self, instance: objects.Instance) -> instance_ref.InstanceRef:
+        """Return the reference of an instance."""
         zone = None if self._cross_az_attach else instance.availability_zone
-        return volume.Owner(instance.uuid, instance.project_id, zone,
-                            instance)
+        return instance_ref.InstanceRef(instance.uuid, instance.project_id,
+                                        zone, instance)

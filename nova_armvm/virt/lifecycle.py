@@ -88,3 +88,36 @@ def begins_afresh(*, vm_state: str, task_state: str | None,
 def rebuilds(*, task_state: str | None, on_this_host: bool) -> bool:
     """Tell whether a spawn() is a rebuild in place."""
     return task_state == task_states.REBUILD_SPAWNING and on_this_host
+
+
+class StartKind(enum.Enum):
+    """Which flash a guest is started with."""
+
+    FOREIGN = 'no ARM machine: left to Nova'
+    VOLATILE = 'a file of libvirt\'s: left to Nova'
+    RESCUE = 'the rescue disk, with a scratch file of its own'
+    RESUME = 'goes on from its saved memory, with its own store'
+    START = 'starts from its own disk, with its own store'
+
+
+def start_kind(*, arm: bool, persistent: bool, rescue_disk: bool,
+               task_state: str | None) -> StartKind:
+    """Judge a start by what is started.
+
+    Not by the task alone: an instance whose rescue was cut short keeps the
+    task ``rescuing``, and Nova starts its own disk when the host comes back.
+
+    :param arm: the domain is an ARM machine.
+    :param persistent: the instance has a store.
+    :param rescue_disk: Nova is in its rescue().
+    :param task_state: of the instance.
+    """
+    if not arm:
+        return StartKind.FOREIGN
+    if not persistent:
+        return StartKind.VOLATILE
+    if rescue_disk:
+        return StartKind.RESCUE
+    if task_state == task_states.RESUMING:
+        return StartKind.RESUME
+    return StartKind.START

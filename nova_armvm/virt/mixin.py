@@ -5,7 +5,6 @@ Each method decides, calls Nova's and acts; the work is in Guests.
 """
 import typing as ty
 
-from nova.virt import event as virtevent
 from oslo_config import cfg
 
 from nova_armvm import conf
@@ -13,7 +12,6 @@ from nova_armvm.profile import guest_xml
 from nova_armvm.virt import guests
 from nova_armvm.virt import instances
 from nova_armvm.virt import preflight
-from nova_armvm.virt import reboots
 
 CONF = cfg.CONF
 conf.register_opts(CONF)
@@ -34,33 +32,13 @@ class ArmVMMixin:
         super().init_host(host)
         preflight.check(CONF, self._host)
         self._armvm_guests = guests.Guests(self, CONF)
-        self._armvm_guests.flusher.start()
-
-    def _handle_conn_event(self, enabled, reason) -> None:
-        # Nova: whenever libvirt is connected to, or lost. Added: it is asked
-        # to tell of guests that reboot by themselves.
-        super()._handle_conn_event(enabled, reason)
-        if enabled:
-            reboots.listen(self._host)
-
-    def emit_event(self, event) -> None:
-        # Nova: whenever libvirt tells of a guest that started, stopped and
-        # so on. Added: what a guest has written that stopped or rebooted is
-        # flushed.
-        rebooted = isinstance(event, reboots.GuestRebooted)
-        if hasattr(self, '_armvm_guests') and (
-                rebooted or getattr(event, 'transition', None) ==
-                virtevent.EVENT_LIFECYCLE_STOPPED):
-            self._armvm_guests.flusher.soon(event.get_instance_uuid())
-        if not rebooted:
-            super().emit_event(event)
 
     def prepare_for_spawn(self, instance) -> None:
         # Nova: once the host is claimed for a first boot, before its block
         # devices are prepared and spawn() is called. Added: the volume is
         # made beside that and Nova's image work.
         super().prepare_for_spawn(instance)
-        self._armvm_guests.prepare(instance)
+        self._armvm_guests.builds.prepare(instance)
 
     def failed_spawn_cleanup(self, instance) -> None:
         # Nova: when a build ends between prepare_for_spawn() and spawn(), in
@@ -73,7 +51,8 @@ class ArmVMMixin:
         # Nova: first boot, rebuild, unshelve and (on the new host)
         # evacuation. Added: the volume is there when the guest is to start,
         # and what fails is told in words that are fit for the server's fault.
-        with self._armvm_guests.spawning(context, instance, image_meta):
+        with self._armvm_guests.builds.spawning(
+                context, instance, image_meta):
             super().spawn(context, instance, image_meta, *args, **kwargs)
 
     def _create_guest(self, context, xml: str, instance, power_on=True,
@@ -94,22 +73,30 @@ class ArmVMMixin:
 
     def _get_existing_guest_config(self, instance):
         # Nova 33 and later: hard reboot, rescue and revert of a resize copy
-        # the firmware from the old domain. Added: our store is kept out of
-        # the copy, which knows plain files only (it would copy the white
-        # space inside the element and fail on the missing template); and the
-        # file of a guest that the stock driver had is remembered.
+        # the firmware from the old domain. Added: a store on a volume is
+        # kept out of the copy, which knows plain files only (it would copy
+        # the white space inside the element and fail on the missing
+        # template); and the file of a guest that the stock driver had is
+        # remembered.
         config = super()._get_existing_guest_config(instance)
-        if config is None:
-            return None
-        if ((config.os_nvram or '').strip() and
-                instances.is_arm(instance.image_meta)):
+        if config is None or not instances.is_arm(instance.image_meta):
+            return config
+        if (config.os_nvram or '').strip():
             self._armvm_guests.had_flash_file(
                 instance, self._host.get_guest(instance).get_xml_desc(
                     dump_inactive=True))
-        if instances.has_store(instance):
+        if self._armvm_guests.knows.may_have_store(instance):
             config.os_nvram = None
             config.os_nvram_template = None
         return config
+
+    def rescue(self, context, instance, *args: ty.Any,
+               **kwargs: ty.Any) -> None:
+        # Nova: to start the rescue disk in place of the server's own. Added:
+        # what is started within gets a scratch store; whatever is started
+        # at another time gets the server's own.
+        with self._armvm_guests.rescuing(instance):
+            super().rescue(context, instance, *args, **kwargs)
 
     def swap_volume(self, context, old_connection_info, new_connection_info,
                     instance, *args: ty.Any, **kwargs: ty.Any) -> None:
@@ -123,11 +110,11 @@ class ArmVMMixin:
 
     def _delete_guest_configuration(self, guest, keep_vtpm, keep_nvram):
         # Nova: every undefine. Added: libvirt is never told to delete the
-        # flash of a guest whose flash is a volume; it would unlink the
-        # device node.
+        # flash of a guest that was started by a release that gave QEMU the
+        # volume itself; it would unlink the device node.
         super()._delete_guest_configuration(
             guest, keep_vtpm=keep_vtpm,
-            keep_nvram=keep_nvram or guest_xml.has_store_of_ours(
+            keep_nvram=keep_nvram or guest_xml.is_of_old_form(
                 guest.get_xml_desc()))
 
     def destroy(self, context, instance, network_info, block_device_info=None,
@@ -177,29 +164,41 @@ class ArmVMMixin:
                                       dest_check_data, *args: ty.Any,
                                       **kwargs: ty.Any):
         # Nova: on the source, after that. Added: a destination with another
-        # driver is refused.
-        self._armvm_guests.moves.check_as_source(instance, dest_check_data)
+        # driver is refused, and a guest with its flash in the old form.
+        self._armvm_guests.moves.check_as_source(
+            instance, dest_check_data,
+            self._host.get_guest(instance).get_xml_desc())
         return super().check_can_live_migrate_source(
             context, instance, dest_check_data, *args, **kwargs)
 
     def pre_live_migration(self, context, instance, *args: ty.Any,
                            **kwargs: ty.Any):
         # Nova: on the destination, before the guest is sent. Added: the
-        # store is connected there as well, and the source is told how.
+        # store is connected and served there as well.
         migrate_data = super().pre_live_migration(context, instance, *args,
                                                   **kwargs)
-        self._armvm_guests.moves.join(instance, migrate_data)
+        self._armvm_guests.moves.join(instance)
         return migrate_data
 
     def _live_migration_operation(self, context, instance, dest,
                                   block_migration, migrate_data, guest,
                                   device_names):
-        # Nova: on the source, in a thread, to send the guest. Added: the
-        # destination's name of the store in the guest's description.
+        # Nova: on the source, in a thread, to send the guest. Added: no boot
+        # order but the guest's own in its description.
         super()._live_migration_operation(
             context, instance, dest, block_migration, migrate_data,
-            self._armvm_guests.moves.moving(instance, guest, migrate_data),
+            self._armvm_guests.moves.moving(instance, guest),
             device_names)
+
+    def _live_migration_monitor(self, context, instance, guest,
+                                *args: ty.Any, **kwargs: ty.Any) -> None:
+        # Nova: on the source, beside that, until it has ended. Added: an
+        # attempt that is made again is not the end. Before the last argument
+        # stands the operation, under another name in each release.
+        super()._live_migration_monitor(
+            context, instance,
+            self._armvm_guests.moves.watched(instance, guest, args[-2]),
+            *args, **kwargs)
 
     def post_live_migration(self, context, instance, *args: ty.Any,
                             **kwargs: ty.Any) -> None:
@@ -211,8 +210,8 @@ class ArmVMMixin:
     def post_live_migration_at_destination(self, context, instance,
                                            *args: ty.Any,
                                            **kwargs: ty.Any) -> None:
-        # Nova: on the destination, last of all. Added: the volume shrinks to
-        # what it was.
+        # Nova: on the destination, last of all. Added: the store is claimed
+        # for this host.
         super().post_live_migration_at_destination(context, instance, *args,
                                                    **kwargs)
         self._armvm_guests.moves.arrived(instance)

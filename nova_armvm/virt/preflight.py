@@ -16,11 +16,12 @@ from nova.virt.libvirt import host as libvirt_host
 from nova.volume import cinder
 from oslo_config import cfg
 from oslo_log import log as logging
-from oslo_utils import importutils
 from oslo_utils import strutils
 
 from nova_armvm import exception
 from nova_armvm.host import firmware
+from nova_armvm.host import flash_service
+from nova_armvm.host import volumes
 from nova_armvm.virt import boot_order
 
 LOG = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ CREDENTIALS_REFUSED = (
     'The credentials of [cinder] were refused: correct them; the user needs '
     'the roles "admin" and "service" in its project.')
 
+_HELLO_SECONDS = 10
+
 #: Storage protocols, as Cinder's pools report them, that need librbd here.
 _RBD_PROTOCOLS = ('ceph', 'rbd')
 
@@ -48,6 +51,7 @@ def check(conf: cfg.ConfigOpts, host: libvirt_host.Host) -> None:
     :raises HostNotReady: with every problem and its remedy.
     """
     problems = [*configuration_problems(conf), *software_problems(host),
+                *service_problems(conf.armvm.nvramd_directory),
                 *firmware_problems(conf)]
     if not problems:
         problems = list(_cinder(conf))
@@ -98,6 +102,34 @@ def software_problems(host: Versioned) -> Iterator[str]:
         yield 'qemu-img is not installed: install QEMU\'s tools (qemu-utils).'
 
 
+def service_problems(directory: str) -> Iterator[str]:
+    """Yield that the flash service of this host cannot be used, if so.
+
+    :param directory: of the service.
+    """
+    try:
+        flash_service.FlashService(directory).hello(_HELLO_SECONDS)
+    except flash_service.Incompatible as error:
+        LOG.error('The flash service is of another release: %s', error)
+        yield ('The flash service (armvm-nvramd) is of another release than '
+               'this driver: install the same and restart the service.')
+    except flash_service.FlashServiceError as error:
+        LOG.error('The flash service does not answer: %s', error)
+        yield (f'The flash service does not answer in {directory}: start '
+               'armvm-nvramd on this host (systemctl enable --now '
+               'armvm-nvramd), or correct [armvm] nvramd_directory.')
+
+
+def has_rbd(directory: str) -> bool:
+    """Return whether the flash service of this host can open RBD images.
+
+    :raises FlashServiceUnavailable: if it does not answer.
+    """
+    with volumes.translated('that is to be used'):
+        return flash_service.FlashService(directory).hello(
+            _HELLO_SECONDS).rbd
+
+
 def machine_problems(traits: Mapping[str, bool]) -> Iterator[str]:
     """Yield that libvirt runs no ARM machine here, if so.
 
@@ -126,7 +158,9 @@ def _cinder(conf: cfg.ConfigOpts) -> Iterator[str]:
         client = cinder.cinderclient(nova_context.get_admin_context())
         wanted = conf.armvm.nvram_volume_type
         yield from (list(type_problems(client, wanted)) or
-                    binding_problems(client, wanted))
+                    binding_problems(
+                        client, wanted,
+                        has_rbd(conf.armvm.nvramd_directory)))
     except (keystone_errors.Unauthorized, cinder_errors.Unauthorized,
             cinder_errors.Forbidden, keystone_errors.Forbidden,
             nova_exception.Unauthorized) as error:
@@ -156,14 +190,21 @@ def type_problems(client: ty.Any, wanted: str | None) -> Iterator[str]:
     yield from _kind_problems(client, found)
 
 
-def binding_problems(client: ty.Any, wanted: str | None) -> Iterator[str]:
+def binding_problems(client: ty.Any, wanted: str | None,
+                     has_rbd: bool) -> Iterator[str]:
     """Yield the Python modules that a volume type needs on a host.
 
     :param client: as for type_problems().
     :param wanted: a type for which that yields nothing.
+    :param has_rbd: the host's flash service can open RBD images.
     :raises cinderclient.exceptions.ClientException: Cinder does not say.
     """
-    yield from _bindings(client, volume_type(client, wanted))
+    found = volume_type(client, wanted)
+    if not has_rbd and _is_on_rbd(client, found):
+        yield ('The flash service cannot import the Python modules "rados" '
+               f'and "rbd", which the volume type "{found.name}" needs: '
+               'install python3-rados and python3-rbd where it runs and '
+               'restart it.')
 
 
 def volume_type(client: ty.Any, wanted: str | None) -> ty.Any:
@@ -204,17 +245,11 @@ def _kind_problems(client: ty.Any, found: ty.Any) -> Iterator[str]:
                'nvram_volume_type.')
 
 
-def _bindings(client: ty.Any, found: ty.Any) -> Iterator[str]:
+def _is_on_rbd(client: ty.Any, found: ty.Any) -> bool:
     backend = found.extra_specs.get('volume_backend_name')
-    pools = [pool for pool in client.pools.list(detailed=True)
-             if backend in (None, getattr(pool, 'volume_backend_name', None))]
-    if not any(_is_rbd(pool) for pool in pools):
-        return
-    for module in ('rados', 'rbd'):
-        if importutils.try_import(module) is None:
-            yield (f'The Python module "{module}" is missing, which the '
-                   f'volume type "{found.name}" needs: install it '
-                   f'(python3-{module}) where nova-compute runs.')
+    return any(_is_rbd(pool) for pool in client.pools.list(detailed=True)
+               if backend in (None, getattr(pool, 'volume_backend_name',
+                                            None)))
 
 
 def _is_rbd(pool: ty.Any) -> bool:

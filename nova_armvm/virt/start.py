@@ -6,14 +6,24 @@ import dataclasses
 from nova import objects
 from nova.virt.libvirt import guest as libvirt_guest
 from nova.virt.libvirt import host as libvirt_host
+from oslo_log import log as logging
 
 from nova_armvm import exception
 from nova_armvm.host import firmware
-from nova_armvm.nvram import hosting
-from nova_armvm.nvram import store as nvram_store
 from nova_armvm.profile import guest_xml
+from nova_armvm.store import metadata
+from nova_armvm.store import origin as store_origin
+from nova_armvm.store import store as nvram_store
+from nova_armvm.store import template as image_template
 from nova_armvm.uefi import boot
 from nova_armvm.virt import boot_order
+
+
+LOG = logging.getLogger(__name__)
+
+#: libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE; the module is absent where
+#: libvirt is only imitated.
+_SAVED_IMAGE_SECURE = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +44,33 @@ class Form:
     facts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+#: Asked for the variables that a new store gets from its image.
+LoadImage = Callable[[], image_template.StoreTemplate | None]
+
+
 class Starter:
     """Gives a guest its store, the firmware it fits and its boot order."""
 
-    def __init__(self, host: libvirt_host.Host, stores: nvram_store.Stores,
+    def __init__(self, host: libvirt_host.Host,
+                 socket: str, reconnect_seconds: int,
                  descriptors: Callable[[], tuple[firmware.Descriptor, ...]]
                  ) -> None:
-        """Prepare.
+        """Remember what starts are made with.
 
         :param host: libvirt on this host.
-        :param stores: of the instances here.
+        :param socket: of the flash service, as QEMU finds it.
+        :param reconnect_seconds: how long QEMU waits for the flash service.
         :param descriptors: returns the firmware of this host, as of now.
         """
         self._host = host
-        self._stores = stores
+        self._socket = socket
+        self._reconnect_seconds = reconnect_seconds
         self._descriptors = descriptors
+
+    def source(self, instance: str) -> guest_xml.NvramSource:
+        """Return where QEMU finds the flash of an instance."""
+        return guest_xml.NvramSource(instance, self._socket,
+                                     self._reconnect_seconds)
 
     def as_chosen(self, xml: str) -> str:
         """Return a guest with the firmware that libvirt chooses for it.
@@ -62,63 +84,64 @@ class Starter:
         """
         return self._defined(guest_xml.without_nvram(xml))
 
-    def form(self, xml: str, store: hosting.ConnectedStore, reset: bool,
-             chosen: str | None = None,
-             file: guest_xml.FlashFile | None = None,
-             brought: nvram_store.Brought = lambda: None) -> Form:
+    def form(self, xml: str, store: nvram_store.Store, fresh: bool,
+             rebuild: bool, file: guest_xml.FlashFile | None,
+             load_image: LoadImage, chosen: str | None = None) -> Form:
         """Make the guest's definition, and the store if it is new.
 
         Defines the domain, as starting it would, to learn what libvirt makes
         of it; Nova's clean-up covers a failure from there on.
 
         :param xml: the guest as Nova describes it.
-        :param store: of this guest, connected.
-        :param reset: begin again with the firmware's template.
-        :param chosen: from as_chosen(), where that was asked already.
+        :param store: of this guest, attached.
+        :param fresh: the guest never ran; or ``file`` is to be taken over.
+        :param rebuild: begin again with the origin.
         :param file: what a new store begins with instead of the template.
-        :param brought: asked for the variables that a new store gets from
+        :param load_image: asked for the variables that a new store gets from
             the image.
+        :param chosen: from as_chosen(), where that was asked already.
         :raises ArmVMError: the store or the firmware does not allow it.
         :raises libvirt.libvirtError: libvirt refused the domain.
         """
-        def template() -> tuple[firmware.Descriptor, bool]:
+        def find_origin() -> store_origin.Origin:
             nonlocal chosen
             chosen = chosen or self.as_chosen(xml)
-            return self._firmware_of(chosen)
+            return store_origin.Origin(
+                *self._firmware_of(chosen), file=file,
+                image=load_image() if file is None else None)
 
-        content = self._stores.content(store, reset, template, file, brought)
+        content = store.load(fresh or file is not None, rebuild, find_origin)
         if chosen:
             xml = guest_xml.with_firmware_of(xml, chosen)
         return self._form_for(
-            guest_xml.with_nvram(xml, self._stores.source(store)), store,
+            guest_xml.with_nvram(xml, self.source(store.ref.uuid)), store,
             content)
 
-    def resumed_form(self, xml: str,
-                     store: hosting.ConnectedStore) -> Form:
+    def resumed_form(self, xml: str, store: nvram_store.Store) -> Form:
         """Make the definition of a guest that wakes from its saved memory.
 
         It goes on where it was: neither firmware nor boot order matter.
         """
-        xml = guest_xml.with_nvram(xml, self._stores.source(store))
+        xml = guest_xml.with_nvram(xml, self.source(store.ref.uuid))
         return Form(xml, xml, False)
 
-    def _form_for(self, xml: str, store: hosting.ConnectedStore,
+    def _form_for(self, xml: str, store: nvram_store.Store,
                   content: nvram_store.Content) -> Form:
         defined = self._defined(xml)
         if not content.new:
-            self._stores.check_fits(store, content,
-                                    *self._firmware_of(defined))
-        last_offered = boot_order.from_text(
-            store.volume.metadata.get(nvram_store.OFFERED_KEY, ''))
+            descriptor, secure_boot = self._firmware_of(defined)
+            store.check_firmware(content, store_origin.readable_size(
+                descriptor.template, descriptor.template_format), secure_boot)
+        last_offered = boot_order.from_text(store.volume.facts.boot_offered)
         lasting = guest_xml.with_guest_boot_order(xml)
-        facts = dict(content.made_for)
+        facts = dict(content.facts)
         offered = guest_xml.offered_boot_paths(defined)
         # What is not understood is not put in order either.
         offers = (bool(offered) and content.variables is not None and
                   not boot.guest_owns_boot_order(content.variables,
                                                  last_offered))
         if offers:
-            facts[nvram_store.OFFERED_KEY] = boot_order.to_text(offered)
+            facts[metadata.OFFERED_KEY] = boot_order.to_text(offered)
         return Form(xml if offers else lasting, lasting, offers, facts)
 
     def _defined(self, xml: str) -> str:
@@ -174,3 +197,22 @@ class Starter:
         """
         guest = self._host.write_instance_config(xml)
         guest.delete_configuration(keep_vtpm=True, keep_nvram=False)
+
+    def mend_saved_image(self, uuid: str, instance: objects.Instance) -> None:
+        """Let a saved image of the old form have its flash from the service.
+
+        libvirt restores the domain as the image has it, whatever was defined
+        since, and the name that a volume had when the guest was suspended
+        may be another volume's now.
+
+        :raises libvirt.libvirtError: if libvirt refuses the change.
+        """
+        domain = self._host.get_guest(instance)._domain
+        if not domain.hasManagedSaveImage(0):
+            return
+        xml = domain.managedSaveGetXMLDesc(_SAVED_IMAGE_SECURE)
+        if guest_xml.is_of_old_form(xml):
+            domain.managedSaveDefineXML(
+                guest_xml.with_nvram(xml, self.source(uuid)), 0)
+            LOG.info('Changed the saved image of the guest to the flash '
+                     'service', instance=instance)

@@ -14,7 +14,7 @@ from nova import objects
 from oslo_log import log as logging
 
 from nova_armvm import exception
-from nova_armvm.nvram import template
+from nova_armvm.store import template
 from nova_armvm.virt import instances
 
 LOG = logging.getLogger(__name__)

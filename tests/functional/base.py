@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import tempfile
 import time
 import uuid
 
@@ -16,15 +15,17 @@ from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base
 from nova.virt.libvirt import host as libvirt_host
 from nova.virt.libvirt import utils as libvirt_utils
-from oslo_concurrency import processutils
 
 from nova_armvm import conf as armvm_conf
-from nova_armvm.nvram import volume as store_volume
+from nova_armvm.store import ref as instance_ref
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import varstore
 from tests.fixtures.cinder import fixture as cinder_fixture
 from tests.fixtures.cinder import identity
 from tests.fixtures.cinder import rows
 from tests.fixtures import domain_xml
 from tests.fixtures import firmware
+from tests.fixtures import flash_service
 from tests.fixtures import libvirt
 
 CONF = nova_conf.CONF
@@ -39,8 +40,9 @@ NOVA_32 = hasattr(libvirt_host.Host, 'loaders')
 #: Seconds to wait for what must come.
 PATIENCE = 60
 
-#: Near the end of the flash, where neither firmware nor our code looks.
-_NOTE_OFFSET = firmware.FLASH_SIZE - 8192
+#: What guest_writes() leaves.
+NOTE = varstore.VariableKey(
+    uuid.UUID('f3b7c2a8-3a0d-4a6b-8d55-0d6f3b1c9e20'), 'Note')
 
 
 def create_image(driver, context, instance, *_unused, **_unused_too):
@@ -142,15 +144,20 @@ class ArmServersTestCase(base.ServersTestBase):
     def _get_connection(self, host_info=None, pci_info=None, mdev_info=None,
                         vdpa_info=None, libvirt_version=None,
                         qemu_version=None, hostname=None):
-        return libvirt.Connection(
+        connection = libvirt.Connection(
             'qemu:///system', firmware=self.firmware,
             nvram_directory=self.useFixture(fixtures.TempDir()).path,
             hostname=hostname, host_info=host_info or fakelibvirt.HostInfo(
                 cpu_nodes=1, cpu_sockets=1, cpu_cores=4, cpu_threads=1))
+        connection.flash = self._starting_flash
+        return connection
 
     def start_compute(self, hostname='compute1', *args, **kwargs):
         """Start nova-compute on a host with a disk of its own."""
         self.flags(state_path=self._state_path(hostname))
+        self._starting_flash = self.flash_service(hostname)
+        self.flags(nvramd_directory=self._starting_flash.directory,
+                   group='armvm')
         super().start_compute(hostname, *args, **kwargs)
         # All services of this process share one configuration, so what is
         # read from it at run time has the name of the last host.
@@ -159,6 +166,16 @@ class ArmServersTestCase(base.ServersTestBase):
         driver.get_volume_connector = lambda instance: {
             **connector(instance), 'host': hostname}
         return hostname
+
+    def flash_service(self, hostname='compute1'
+                      ) -> flash_service.FlashServiceFixture:
+        """Return the flash service of a host."""
+        if not hasattr(self, '_flash_services'):
+            self._flash_services = {}
+        if hostname not in self._flash_services:
+            self._flash_services[hostname] = self.useFixture(
+                flash_service.FlashServiceFixture())
+        return self._flash_services[hostname]
 
     def introduce(self, source, destination) -> None:
         """Let guests of one host migrate to another."""
@@ -273,35 +290,38 @@ class ArmServersTestCase(base.ServersTestBase):
         return found[0]
 
     def flash(self, server) -> bytes:
-        """Return what the guest sees in its flash."""
-        with tempfile.NamedTemporaryFile() as copy:
-            processutils.execute(
-                'qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw',
-                self.store_of(server).path, copy.name)
-            return copy.read()
+        """Return the flash in the newest version on the volume."""
+        return flash_service.flash_on(self.store_of(server).path,
+                                      server['id'])
+
+    def variables(self, server) -> dict[varstore.VariableKey,
+                                        varstore.Variable]:
+        """Return the variables in the newest version on the volume."""
+        return dict(varstore.parse(self.flash(server)).variables)
 
     def guest_writes(self, server, character: str) -> None:
-        """Let the guest leave something in its flash."""
-        processutils.execute(
-            'qemu-io', '-f', 'qcow2', '-c',
-            f'write -P {ord(character)} {_NOTE_OFFSET} 512',
-            self.store_of(server).path)
+        """Let the guest set a variable; it is told when that is done."""
+        served = [each for each in self._flash_services.values()
+                  if each.serves(server['id'])]
+        flash = (served[-1].read(server['id']) if served else
+                 self.flash(server))
+        written = edit.edited(flash[:varstore.READ_SIZE], {
+            NOTE: varstore.Variable(NOTE, 7, character.encode())})
+        if served:
+            served[-1].write(server['id'], 0, written)
+        else:
+            self.write_flash(server, written)
 
     def guest_reads(self, server) -> str:
         """Return what guest_writes() left, or nothing."""
-        note = self.flash(server)[_NOTE_OFFSET:_NOTE_OFFSET + 512]
-        self.assertEqual(1, len(set(note)))
-        return note[:1].decode().strip('\0')
+        note = self.variables(server).get(NOTE)
+        return note.content.decode() if note is not None else ''
 
     def write_flash(self, server, content: bytes) -> None:
-        """Replace the beginning of a flash."""
-        with tempfile.NamedTemporaryFile() as source:
-            source.write(content)
-            source.flush()
-            processutils.execute(
-                'qemu-io', '-f', 'qcow2', '-c',
-                f'write -s {source.name} 0 {len(content)}',
-                self.store_of(server).path)
+        """Replace what the volume holds, behind the back of this host."""
+        flash_service.put_on(
+            self.store_of(server).path, server['id'],
+            content.ljust(varstore.READ_SIZE, b'\xff'))
 
     # What must hold
 
@@ -314,22 +334,29 @@ class ArmServersTestCase(base.ServersTestBase):
         self.assertEqual('attached', attachment.status)
         self.assertEqual(hostname, attachment.host)
         self.assertEqual(
-            str(uuid.uuid5(store_volume.ATTACHMENT_NAMESPACE, server['id'])),
+            str(uuid.uuid5(instance_ref.ATTACHMENT_NAMESPACE, server['id'])),
             attachment.instance)
         self.assertEqual([], self.cinder.store.nova_was_asked_about)
-        self.assert_domain_uses(server, volume, hostname)
+        self.assert_domain_uses(server, hostname)
 
-    def assert_domain_uses(self, server, volume, hostname) -> None:
-        """libvirt was told of this volume, now and for the next start."""
+    def assert_domain_uses(self, server, hostname) -> None:
+        """libvirt was told of the flash service, now and for next time."""
         domain = self.domain(server, hostname)
         for tree in filter(lambda tree: tree is not None,
                            (domain.config, domain.live)):
             nvram = tree.find('os/nvram')
             self.assertEqual(
-                ('block', 'qcow2', volume.path),
+                ('network', 'raw', 'nbd', server['id']),
                 (nvram.get('type'), nvram.get('format'),
-                 nvram.find('source').get('dev')), domain_xml.to_text(nvram))
+                 nvram.find('source').get('protocol'),
+                 nvram.find('source').get('name')),
+                domain_xml.to_text(nvram))
+            self.assertEqual('nbd.sock', os.path.basename(
+                nvram.find('source/host').get('socket')))
             self.assertIsNone((nvram.text or '').strip() or None)
+        if domain.live is not None:
+            self.assertTrue(self.flash_service(hostname).serves(
+                server['id']))
 
     def assert_nothing_left(self, server=None, *hostnames) -> None:
         """Neither volume nor attachment, guest or file is left anywhere."""

@@ -6,8 +6,8 @@ import fixtures
 from nova.virt.libvirt import driver as libvirt_driver
 
 from nova_armvm.cmd import nvram_audit
-from nova_armvm.nvram import audit
-from nova_armvm.nvram import volume
+from nova_armvm.store import audit
+from nova_armvm.store import cinder
 from tests.functional import base
 
 
@@ -43,8 +43,8 @@ class AuditTest(base.ArmServersTestCase):
             libvirt_driver.LibvirtDriver, 'snapshot'))
         self.start_compute()
         self.server = self.boot()
-        self.volumes = volume.StoreVolumes(
-            'controller', None, volume.Patience(limit=3, interval=1))
+        self.volumes = cinder.StoreVolumes(
+            'controller', None, cinder.Patience(limit=3, interval=1))
 
     def audit(self):
         return nvram_audit.look(

@@ -107,7 +107,7 @@ class VolumesOfTenantsTest(DevicesTestCase):
         connection.accept('define')
         self.assertIsNotNone(self.domain(self.server).live.find(
             f"devices/disk/source[@dev='{self.volume.path}']"))
-        self.assertIn('Use a hard reboot', self.stdlog.logger.output)
+        self.assertIn('Hard reboot the instance', self.stdlog.logger.output)
 
 
 class PortsTest(DevicesTestCase):

@@ -5,7 +5,7 @@ import os
 import fixtures
 from nova import exception as nova_exception
 
-from nova_armvm.nvram import store as nvram_store
+from nova_armvm.store import metadata as facts
 from tests.fixtures.cinder import fixture as cinder_fixture
 from tests.functional import base
 
@@ -23,14 +23,14 @@ class NoSpace:
 
     def __init__(self) -> None:
         self.remaining: int | None = None
-        self._write = os.pwrite
+        self._write = os.pwritev
 
-    def __call__(self, fd, content, offset):
+    def __call__(self, fd, buffers, offset):
         if self.remaining == 0:
             raise OSError(28, 'No space left on device', '/dev/sdq')
         if self.remaining is not None:
             self.remaining -= 1
-        return self._write(fd, content, offset)
+        return self._write(fd, buffers, offset)
 
 
 class FailureTestCase(base.ArmServersTestCase):
@@ -42,7 +42,7 @@ class FailureTestCase(base.ArmServersTestCase):
     def setUp(self):
         super().setUp()
         self.device = NoSpace()
-        self.useFixture(fixtures.MonkeyPatch('os.pwrite', self.device))
+        self.useFixture(fixtures.MonkeyPatch('os.pwritev', self.device))
         self.flags(max_attempts=self.ATTEMPTS, group='scheduler')
         self.flags(block_device_allocate_retries=1)
         self.start_compute()
@@ -124,12 +124,12 @@ class FailureInCinderTest(FailureTestCase):
         self.cinder.fail('metadata_set', 400, times=1)
         server = self.boot()
         known = self.cinder.volumes_left()[0].metadata
-        self.assertNotIn(nvram_store.FLASH_SIZE_KEY, known)
+        self.assertNotIn(facts.FLASH_SIZE_KEY, known)
         self._stop_server(server)
         self._start_server(server)
         known = self.cinder.volumes_left()[0].metadata
         self.assertEqual(str(base.firmware.FLASH_SIZE),
-                         known[nvram_store.FLASH_SIZE_KEY])
+                         known[facts.FLASH_SIZE_KEY])
 
     def test_volume_is_read_only(self):
         self.cinder.store.behaviour.connection['access_mode'] = 'ro'

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest goes to the other host while it runs, or stays where it is."""
 import contextlib
-import os
 
 import fixtures
 
-from nova_armvm.nvram import store as nvram_store
-from tests.fixtures import firmware
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import varstore
+from tests.fixtures import flash_service
+from tests.functional import base
 from tests.functional import two_hosts
 
 
@@ -32,41 +33,41 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
         self.live_migrate()
         self.assert_store_at('compute1')
 
-    def used(self):
-        """Return how many bytes the volume takes up."""
-        return os.stat(self.store_of(self.server).path).st_blocks * 512
-
-    def test_space_is_given_back_when_the_guest_is_off(self):
-        before = self.used()
+    def test_arrival_of_the_flash_commits_nothing(self):
+        before = self.versions()
         self.live_migrate()
-        # QEMU on the destination writes the whole flash, zeros and all.
-        size = firmware.FLASH_SIZE
-        with open(self.store_of(self.server).path, 'r+b') as device:
-            content = device.read(size)
-            device.seek(0)
-            device.write(content)
-        self.assertGreater(self.used(), before)
-        self._wait_for_assert(lambda: self.assertEqual(
-            'True', self.store_of(self.server).metadata.get(
-                nvram_store.SWOLLEN_KEY)))
-        self._reboot_server(self.server, hard=True)
-        self.assertLessEqual(self.used(), before + 64 * 1024)
-        self.assertEqual('False', self.store_of(self.server).metadata[
-            nvram_store.SWOLLEN_KEY])
-        self.assert_store_at('compute2')
+        self.assertEqual(before, self.versions())
 
-    def test_space_that_cannot_be_given_back_does_not_stop_the_guest(self):
+    def test_destination_owns_the_store_afterwards(self):
         self.live_migrate()
-        self._wait_for_assert(lambda: self.assertIn(
-            nvram_store.SWOLLEN_KEY, self.store_of(self.server).metadata))
-        with fixtures.MonkeyPatch(
-                'nova_armvm.host.privileged.punch_hole', self.cannot):
-            self._reboot_server(self.server, hard=True)
-        self.assert_store_at('compute2')
+        self.guest_writes(self.server, 'D')
+        self.assertEqual('D', self.guest_reads(self.server))
+        self.assertFalse(self.flash_service('compute1').serves(
+            self.server['id']))
 
-    @staticmethod
-    def cannot(*_args):
-        raise OSError('Operation not supported')
+    def test_source_cannot_write_once_the_destination_has(self):
+        source = self.flash_service('compute1').service.export(
+            self.server['id'])
+        self.connection('compute1').on(
+            'migrated', lambda: self.guest_writes(self.server, 'D'))
+        self.live_migrate()
+        stale = edit.edited(
+            self.flash(self.server)[:varstore.READ_SIZE],
+            {base.NOTE: varstore.Variable(base.NOTE, 7, b'S')})
+        self.assertRaises(OSError, source.pwrite, 0, stale)
+        self.assertEqual('D', self.guest_reads(self.server))
+
+    def test_domain_has_the_same_flash_on_both_hosts(self):
+        def source():
+            return self.domain(self.server, self.host_of(
+                self.server)).live.find('os/nvram/source').get('name')
+        before = source()
+        self.live_migrate()
+        self.assertEqual(before, source())
+
+    def versions(self):
+        return flash_service.versions_on(
+            self.store_of(self.server).path, self.server['id'])
 
     def test_boot_order_stays_with_the_guest(self):
         self.live_migrate()
@@ -127,16 +128,8 @@ class LiveMigrationTest(two_hosts.TwoHostsTestCase):
 
     def join_at(self, hostname):
         """Do what a destination does before the guest comes."""
-        guests = self.computes[hostname].driver._armvm_guests
-        guests.moves._hosted.join(
-            guests._owners.owner(self.instance(self.server)))
-
-    def test_guest_that_has_moved_on_is_not_attached_again(self):
-        self.live_migrate()
-        self.live_migrate()
-        guests = self.computes['compute2'].driver._armvm_guests
-        guests.moves._tidy(self.instance(self.server))
-        self.assert_store_at('compute1')
+        self.computes[hostname].driver._armvm_guests.moves.join(
+            self.instance(self.server))
 
     def test_destination_left_alone_by_a_dead_source_cleans_up(self):
         self.join_at('compute2')

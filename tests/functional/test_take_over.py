@@ -2,11 +2,11 @@
 """A guest of Nova's own driver comes to this one with its variables."""
 from nova.tests.functional.api import client
 
+from nova_armvm.uefi import edit
+from nova_armvm.uefi import varstore
 from tests.fixtures import firmware
 from tests.fixtures import libvirt
 from tests.functional import base
-
-NOTE = 4096
 
 
 class TakeOverTest(base.ArmServersTestCase):
@@ -24,8 +24,10 @@ class TakeOverTest(base.ArmServersTestCase):
         self.assertEqual([], self.cinder.volumes_left())
         self.file = libvirt.store_path(self.domain(self.server).config)
         with open(self.file, 'r+b') as flash:
-            flash.seek(firmware.FLASH_SIZE - 2 * NOTE)
-            flash.write(b'S' * 512)
+            written = edit.edited(flash.read(varstore.READ_SIZE), {
+                base.NOTE: varstore.Variable(base.NOTE, 7, b'S')})
+            flash.seek(0)
+            flash.write(written)
 
     def change_driver(self):
         self.flags(compute_driver='armvm.ArmVMLibvirtDriver')
@@ -70,7 +72,17 @@ class TakeOverTest(base.ArmServersTestCase):
         self.change_driver()
         self._reboot_server(self.server, hard=True)
         with open(self.file, 'rb') as flash:
-            self.assertIn(b'S' * 512, flash.read())
+            self.assertEqual(b'S', varstore.parse(
+                flash.read()).variables[base.NOTE].content)
+
+    def test_first_operation_is_a_rescue(self):
+        self.change_driver()
+        self.ask({'rescue': {'rescue_image_ref': self.image}})
+        self._wait_for_state_change(self.server, 'RESCUE')
+        self.assertEqual('S', self.guest_reads(self.server))
+        self.ask({'unrescue': None})
+        self._wait_for_state_change(self.server, 'ACTIVE')
+        self.assert_taken_over()
 
     def test_volatile_by_default_goes_on_with_its_file(self):
         self.flags(nvram_default='volatile', group='armvm')
@@ -112,11 +124,11 @@ class TakeOverTest(base.ArmServersTestCase):
         self.assertEqual('', self.guest_reads(self.server))
 
     def broken_seed(self):
-        def broken(*_args):
+        def broken(*_args, **_kwargs):
             raise OSError('the process dies here')
 
-        return base.fixtures.MonkeyPatch('nova_armvm.nvram.seed.write',
-                                         broken)
+        return base.fixtures.MonkeyPatch(
+            'nova_armvm.host.flash_service.FlashService.format', broken)
 
     def test_flash_of_another_size_is_refused(self):
         self._stop_server(self.server)

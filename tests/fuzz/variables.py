@@ -6,10 +6,10 @@ import atheris
 
 with atheris.instrument_imports(include=['nova_armvm']):
     from nova_armvm.cmd import nvram_show
-    from nova_armvm.nvram import exchange
-    from nova_armvm.nvram import text
-    from nova_armvm.nvram import varstore
-    from nova_armvm.nvram import varwrite
+    from nova_armvm.uefi import edit
+    from nova_armvm.uefi import formats
+    from nova_armvm.uefi import text
+    from nova_armvm.uefi import varstore
 
 from tests.unit.uefi import flash_images as images
 
@@ -42,17 +42,17 @@ def variables(content: bytes) -> None:
     shown = nvram_show.variables_table(found)
     assert all(char.isprintable() or char == '\n' for char in shown)
     assert len(shown) < _TEXT_LIMIT and nvram_show.variables_json(found)
-    assert list(text.boot_lines(found)) and exchange.to_aws(
+    assert list(text.boot_lines(found)) and formats.to_aws(
         found.variables.values())
     key = varstore.VariableKey(images.VENDOR, 'Fuzz')
     wanted = varstore.Variable(key, 7, b'content')
-    changed = varstore.parse(varwrite.edited(flash, {key: wanted}))
+    changed = varstore.parse(edit.edited(flash, {key: wanted}))
     assert changed.variables == {**found.variables, key: wanted}
 
 
 def exchanged(content: bytes) -> None:
     """Read a file of an operator's; what it gives can be stored."""
-    varwrite.store_of(exchange.read(content), varstore.READ_SIZE)
+    edit.store_of(formats.read(content), varstore.READ_SIZE)
 
 
 def seeds() -> dict[str, list[bytes]]:
@@ -66,6 +66,6 @@ def seeds() -> dict[str, list[bytes]]:
         'variables': [b''.join(flash[place:place + length]
                                for place, length in _PIECES)
                       for flash in flashes],
-        'exchange': [exchange.to_json(stored).encode(),
-                     exchange.to_aws(stored).encode()],
+        'exchange': [formats.to_json(stored).encode(),
+                     formats.to_aws(stored).encode()],
     }

@@ -11,14 +11,18 @@ import testtools
 from nova_armvm.cmd import held_server
 from nova_armvm.cmd import manage
 from nova_armvm.cmd import nvram
-from nova_armvm.cmd import nvram_change
 from nova_armvm import exception
-from nova_armvm.nvram import volume
+from nova_armvm.host import flash_service
+from nova_armvm.store import change as store_change
+from nova_armvm.store import cinder
+from nova_armvm.store import metadata as store_metadata
 from nova_armvm.uefi import varstore
 
 SERVER = '5f0c3f0e-54b7-4ab0-a3a5-0d0b8b6ccf0a'
 VOLUME = '0f8d4d0a-5d3f-4be5-8a55-0f2f4a4f3c11'
-SNAPSHOT = 'c5f5b7f2-0a52-4b3e-9f60-5f1a3f2f0f5e'
+#: Erases the screen, sets its title, erases it as C1 does, writes from right
+#: to left, has half a surrogate pair.
+EVIL = 'a\x1b[2J\x1b]0;b\x07\x9b2J\u202ec\ud800\n'
 
 
 def server(uuid=SERVER, **given):
@@ -29,36 +33,58 @@ def server(uuid=SERVER, **given):
 
 
 def store_volume(uuid=SERVER, **given):
-    metadata = {volume.INSTANCE_KEY: uuid, **given.pop('metadata', {})}
-    return volume.Volume(**{
+    metadata = {store_metadata.INSTANCE_KEY: uuid,
+                **given.pop('metadata', {})}
+    return cinder.StoreVolume(**{
         'id': VOLUME, 'status': 'in-use', 'metadata': metadata,
         'hosts': {'attachment': 'host-1'}, 'volume_type': 'nvram', **given})
+
+
+def version(number=1, reason='guest', time=1_790_000_000, **given):
+    return flash_service.VersionInfo(**{
+        'sequence': number, 'epoch': 1, 'time': time, 'reason': reason,
+        'length': 0, 'sha256': '', **given})
 
 
 class Editor:
     """Keeps the flash of each server, as a StoreEditor.
 
     :ivar flash: by uuid or name of the server.
+    :ivar earlier: flashes of before, by the number of the version.
+    :ivar entries: of the history.
     :ivar metadata: of the volume of each store.
     """
 
     def __init__(self, **flash):
         self.flash = flash
+        self.earlier = {}
+        self.entries = []
         self.metadata = {}
         self.running = False
 
     def look(self, wanted, whole=False, running=False):
+        return self.looks(wanted, (None,), whole, running)[0]
+
+    def looks(self, wanted, versions, whole=False, running=False):
         if self.running and not running:
             raise exception.ServerNotOff(server=wanted, state='active')
-        flash = self._of(wanted)
-        return nvram_change.Look(
-            server(), store_volume(metadata=self.metadata),
+        return [store_change.Look(
+            server(), store_volume(metadata=self.metadata), version(),
             flash if whole else flash[:varstore.READ_SIZE])
+            for flash in (self._of(wanted, number) for number in versions)]
 
-    def _of(self, wanted):
+    def _of(self, wanted, number=None):
         if wanted not in self.flash:
             raise exception.ServerNotFound(server=wanted, count='no')
-        return self.flash[wanted]
+        if number is None:
+            return self.flash[wanted]
+        if number not in self.earlier:
+            raise exception.NoSuchVersion(server=wanted, version=number)
+        return self.earlier[number]
+
+    def history(self, wanted, limit):
+        self._of(wanted)
+        return self.entries[:limit or None]
 
     def change(self, wanted, edit, whole=False):
         before = self._of(wanted)
@@ -66,16 +92,20 @@ class Editor:
         after = edit(before[:part]) + before[part:]
         assert len(after) == len(before)
         self.flash[wanted] = after
-        if after == before:
-            return nvram_change.Change(server(), 0)
-        return nvram_change.Change(server(), 1, SNAPSHOT)
+        return store_change.Change(server(), None if after == before else 7)
+
+    def restore(self, wanted, number):
+        self.flash[wanted] = self._of(wanted, number)
+        return store_change.Change(server(), 8, number)
 
     def reset(self, wanted):
         self.flash[wanted] = bytes(len(self._of(wanted)))
-        return nvram_change.Change(server(), 0, SNAPSHOT)
+        return store_change.Change(server(), marked=True)
 
     def undo(self, wanted):
-        raise exception.StoreNothingKept(server=wanted)
+        if not self.earlier:
+            raise exception.StoreNothingKept(server=wanted)
+        return self.restore(wanted, max(self.earlier))
 
     def variables(self, wanted='server'):
         return varstore.parse(self.flash[wanted]).variables
@@ -124,7 +154,7 @@ class NvramTestCase(CommandTestCase):
         self.editor = Editor(server=self.flash)
         self.useFixture(fixtures.MonkeyPatch(
             'nova_armvm.cmd.nvram._tools',
-            lambda conf: nvram._Tools(None, None, self.editor, None)))
+            lambda conf: nvram._Tools(None, None, self.editor)))
         self.directory = self.useFixture(fixtures.TempDir())
 
     def nvram(self, *words, answer=''):

@@ -7,7 +7,7 @@ from keystoneauth1 import exceptions as keystone_errors
 
 from nova_armvm.cmd import compute
 from nova_armvm import exception
-from nova_armvm.nvram import audit
+from nova_armvm.store import audit
 
 FLAVOR = {'extra_specs': {}}
 

@@ -11,6 +11,7 @@ from nova_armvm.cmd import host
 from nova_armvm.cmd import hypervisor
 from nova_armvm import conf as armvm_conf
 from nova_armvm import exception
+from nova_armvm.host import flash_service
 from tests.fixtures.cinder import fixture as cinder_fixture
 from tests.fixtures import firmware
 from tests.unit.cmd import stage
@@ -31,6 +32,21 @@ class Libvirt(test_spec.Libvirt):
         return 10_000_002
 
 
+class FlashService:
+    """The flash service of the host.
+
+    :ivar error: raised instead of an answer.
+    :ivar rbd: it can open RBD images.
+    """
+
+    error, rbd = None, True
+
+    def hello(self, timeout=None):
+        if self.error is not None:
+            raise self.error
+        return flash_service.Greeting(1, 4711, 3, self.rbd)
+
+
 class HostTestCase(stage.CommandTestCase):
     """A host on which everything is there, until a test takes it away."""
 
@@ -44,6 +60,10 @@ class HostTestCase(stage.CommandTestCase):
             'nova_armvm.cmd.hypervisor.libvirt', self.libvirt))
         self.useFixture(fixtures.MonkeyPatch(
             'nova_armvm.virt.boot_order.libvirt_qemu', object()))
+        self.service = FlashService()
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_armvm.host.flash_service.FlashService',
+            lambda directory: self.service))
         self.set('armvm', firmware_descriptor_dirs=[self.firmware.directory])
         CONF.set_override('compute_driver', 'armvm.ArmVMLibvirtDriver')
         CONF([], project='nova', default_config_files=[])
@@ -74,6 +94,7 @@ class LookTest(HostTestCase):
         for words in ('GIC', 'aarch64', '40-secure-aarch64.json',
                       'enrolled keys', str(firmware.FLASH_SIZE),
                       'CUSTOM_ARMVM_GIC_V3', '__DEFAULT__',
+                      'flash service 1 (with RBD)',
                       'Nothing is missing.'):
             self.assertIn(words, shown)
         self.assertNotIn('x86_64', shown)
@@ -86,6 +107,8 @@ class LookTest(HostTestCase):
                          {each['flash_size'] for each in found['firmware']})
         self.assertTrue(found['traits']['CUSTOM_ARMVM'])
         self.assertEqual(1000, found['stores_left'])
+        self.assertEqual({'version': 1, 'rbd': True, 'exports': 3},
+                         found['flash_service'])
 
     def test_firmware_whose_files_are_gone(self):
         for each in self.firmware.known:
@@ -132,6 +155,23 @@ class LookTest(HostTestCase):
     def test_quota_without_room(self):
         self.cinder.store.quota[cinder_fixture.SERVICE_PROJECT] = 0
         self.assertIn('openstack quota set', self.problem())
+
+    def test_flash_service_that_does_not_answer(self):
+        self.service.error = flash_service.FlashServiceAway('away')
+        self.assertIn('start armvm-nvramd', self.problem())
+        self.assertIn('no flash service', host.as_table(self.report()))
+        self.assertIsNone(json.loads(host.as_json(self.report()))[
+            'flash_service'])
+
+    def test_flash_service_of_another_release(self):
+        self.service.error = flash_service.Incompatible('version 2')
+        self.assertIn('another release', self.problem())
+
+    def test_flash_service_that_cannot_open_the_volumes(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_armvm.virt.preflight._RBD_PROTOCOLS', ('local',)))
+        self.service.rbd = False
+        self.assertIn('python3-rados', self.problem())
 
     def test_cinder_that_is_away(self):
         self.cinder.unreachable = True

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import logging
-import os
-import stat
 import struct
 from unittest import mock
 
-import fixtures
 import hypothesis
 from hypothesis import strategies
 
 from nova_armvm.cmd import dialogue
-from nova_armvm.nvram import previous
-from nova_armvm.nvram import store
+from nova_armvm.store import metadata
 from nova_armvm.uefi import formats
 from nova_armvm.uefi import varstore
 from tests.unit.cmd import stage
@@ -21,9 +17,6 @@ from tests.unit.uefi import flash_images as images
 KEY = varstore.VariableKey(images.VENDOR, 'Name')
 ORDER = varstore.VariableKey(images.GLOBAL, 'BootOrder')
 NEXT = varstore.VariableKey(images.GLOBAL, 'BootNext')
-#: Erases the screen, sets its title, erases it as C1 does, writes from right
-#: to left, has half a surrogate pair.
-EVIL = 'a\x1b[2J\x1b]0;b\x07\x9b2J\u202ec\ud800\n'
 OPTION = images.load_option('Debian', images.pci((2, 0)))
 
 
@@ -64,7 +57,7 @@ class ShowTest(stage.NvramTestCase):
         self.assertIn('invalid', complaint)
 
     def test_what_the_next_start_will_do_is_told(self):
-        self.editor.metadata = {previous.RESET_KEY: 'True'}
+        self.editor.metadata = {metadata.RESET_KEY: 'True'}
         self.assertIn('At the next start: reset.',
                       self.nvram('show', 'server')[1])
 
@@ -97,7 +90,7 @@ class LogTest(stage.NvramTestCase):
 
     def test_log_does_not_get_into_the_output(self):
         def look(*given, **also):
-            logging.getLogger('nova_armvm.nvram.volume').warning('logged')
+            logging.getLogger('nova_armvm.store.cinder').warning('logged')
             return real(*given, **also)
         real = self.editor.look
         with mock.patch.object(self.editor, 'look', look):
@@ -110,9 +103,10 @@ class HostileTest(stage.NvramTestCase):
     """run_command() fails for what a terminal would obey."""
 
     flash = images.flash(
-        images.record(EVIL), *images.boot_records(
+        images.record(stage.EVIL), *images.boot_records(
             order=(1,), Boot0001=images.load_option(
-                EVIL.replace('\0', ''), images.node(4, 4, images.ucs2(EVIL)))))
+                stage.EVIL.replace('\0', ''),
+                images.node(4, 4, images.ucs2(stage.EVIL)))))
 
     def test_tables_are_harmless(self):
         self.assertIn('\\x1b[2J', self.nvram('show', 'server')[1])
@@ -125,7 +119,7 @@ class HostileTest(stage.NvramTestCase):
     def test_json_is_harmless_and_exact(self):
         _, printed, _ = self.nvram('show', 'server', '-f', 'json')
         names = [each['name'] for each in json.loads(printed)['variables']]
-        self.assertIn(EVIL, names)
+        self.assertIn(stage.EVIL, names)
         exported = self.nvram('export', 'server')[1]
         self.assertEqual(self.editor.variables().keys(),
                          {each.key for each in formats.from_json(exported)})
@@ -133,8 +127,8 @@ class HostileTest(stage.NvramTestCase):
     def test_errors_are_harmless(self):
         path = self.directory.join('file')
         for reason, written in (
-                ('bit 0', {'name': EVIL, 'attr': 6, 'data': '00'}),
-                ('1 to', {'name': EVIL, 'attr': 7, 'data': ''})):
+                ('bit 0', {'name': stage.EVIL, 'attr': 6, 'data': '00'}),
+                ('1 to', {'name': stage.EVIL, 'attr': 7, 'data': ''})):
             with self.subTest(reason):
                 with open(path, 'w', encoding='utf-8') as stream:
                     json.dump({'version': 2, 'variables': [
@@ -146,7 +140,7 @@ class HostileTest(stage.NvramTestCase):
 
     def test_questions_and_answers_are_harmless(self):
         status, printed, asked = self.nvram(
-            'unset', 'server', EVIL, '--guid', str(images.VENDOR),
+            'unset', 'server', stage.EVIL, '--guid', str(images.VENDOR),
             answer='y\n')
         self.assertEqual(dialogue.DONE, status)
         self.assertIn('\\x1b', asked)
@@ -212,7 +206,7 @@ class ChangeTest(stage.NvramTestCase):
                 self.assertEqual(dialogue.DONE, status)
                 self.assertEqual(b'\1\2', self.content())
                 self.assertEqual(asked, 'set Name? [y/N]' in complaint)
-                self.assertIn(stage.SNAPSHOT, printed)
+                self.assertIn('That is version 7.', printed)
                 self.assertIn('undo', printed)
 
     def test_every_change_asks(self):
@@ -224,7 +218,9 @@ class ChangeTest(stage.NvramTestCase):
                       ('set-boot-next', 'server', '0001'),
                       ('set-boot-order', 'server', '0001'),
                       ('import', 'server', path), ('reset', 'server'),
-                      ('undo', 'server'), ('migrate-type', 'server', 'x')):
+                      ('undo', 'server'), ('restore', 'server', '1'),
+                      ('verify', 'server', '--adopt'),
+                      ('migrate-type', 'server', 'x')):
             with self.subTest(words):
                 status, _, complaint = self.nvram(*words)
                 self.assertEqual(dialogue.FAILED, status)
@@ -307,7 +303,20 @@ class ChangeTest(stage.NvramTestCase):
         self.assertIn('at the next start', printed)
         status, _, complaint = self.nvram('undo', 'server', '--yes')
         self.assertEqual(dialogue.FAILED, status)
-        self.assertIn('no previous content', complaint)
+        self.assertIn('no change to be taken back', complaint)
+
+    def test_version_is_brought_back(self):
+        self.editor.earlier = {5: images.flash(images.record('Old'))}
+        for words in (('restore', 'server', '5'), ('undo', 'server')):
+            status, printed, _ = self.nvram(*words, '--yes')
+            self.assertEqual(dialogue.DONE, status)
+            self.assertIn('Version 8 is a copy of version 5.', printed)
+            self.assertEqual('undo' not in words, 'undo' in printed)
+        self.assertEqual({'Old'}, {key.name for key in
+                                   self.editor.variables()})
+        status, _, complaint = self.nvram('restore', 'server', '6', '--yes')
+        self.assertEqual(dialogue.FAILED, status)
+        self.assertIn('no version 6', complaint)
 
     def test_wrong_words_end_with_the_usage(self):
         for words in ((), ('set', 'server', 'Name'),
@@ -321,6 +330,11 @@ class ChangeTest(stage.NvramTestCase):
                       ('set-boot-order', 'server', ''),
                       ('diff', 'server'),
                       ('diff', 'server', 'file', '--with-server', 'other'),
+                      ('diff', 'server', 'file', '--version', '1'),
+                      ('diff', 'server', '--version', '0'),
+                      ('diff', 'server', *3 * ('--version', '1')),
+                      ('restore', 'server'), ('restore', 'server', '-1'),
+                      ('history', 'server', '--limit', 'x'),
                       ('export', 'server', '--format', 'yaml')):
             with self.subTest(words):
                 status, _, complaint = self.nvram(*words)
@@ -331,207 +345,3 @@ class ChangeTest(stage.NvramTestCase):
         status, _, complaint = self.nvram('get', 'other', 'Name')
         self.assertEqual(dialogue.FAILED, status)
         self.assertIn('no server "other"', complaint)
-
-
-class FileTest(stage.NvramTestCase):
-
-    flash = images.real('offered')
-
-    def exported(self, kind, *words):
-        path = self.directory.join(f'export.{kind}')
-        status, printed, _ = self.nvram('export', 'server', '--format', kind,
-                                        '--output', path, *words)
-        self.assertEqual((dialogue.DONE, ''), (status, printed))
-        return path
-
-    def test_export_can_be_imported_in_every_format(self):
-        wanted = self.editor.variables()
-        for kind in formats.FORMATS:
-            with self.subTest(kind):
-                path = self.exported(kind)
-                self.editor.flash['server'] = images.real('natural')
-                status, _, _ = self.nvram('import', 'server', path, '--yes')
-                self.assertEqual(dialogue.DONE, status)
-                self.assertEqual(wanted, self.editor.variables())
-                self.assertEqual(
-                    dialogue.DONE, self.nvram('diff', 'server', path)[0])
-
-    def test_files_are_their_owner_s_alone(self):
-        for path in (self.exported('json'), self.exported('raw')):
-            self.assertEqual(0o600, stat.S_IMODE(os.stat(path).st_mode))
-        path = self.directory.join('content')
-        self.nvram('get', 'server', 'BootOrder', '--output', path)
-        self.assertEqual(0o600, stat.S_IMODE(os.stat(path).st_mode))
-
-    def test_nothing_is_overwritten(self):
-        path = self.directory.join('file')
-        link = self.directory.join('link')
-        with open(path, 'wb') as stream:
-            stream.write(b'precious')
-        os.symlink(self.directory.join('absent'), link)
-        for target in (path, link):
-            for words in (('export', 'server'),
-                          ('get', 'server', 'BootOrder')):
-                status, _, complaint = self.nvram(*words, '--output', target)
-                self.assertEqual(dialogue.FAILED, status)
-                self.assertIn('File exists', complaint)
-        with open(path, 'rb') as stream:
-            self.assertEqual(b'precious', stream.read())
-        self.assertFalse(os.path.exists(self.directory.join('absent')))
-
-    def test_flash_is_written_with_holes(self):
-        self.editor.flash['server'] = self.flash.ljust(2 ** 26, b'\0')
-        path = self.exported('raw')
-        self.assertEqual(2 ** 26, os.path.getsize(path))
-        self.assertLess(os.stat(path).st_blocks * 512, 2 ** 21)
-        with open(path, 'rb') as stream:
-            self.assertEqual(self.editor.flash['server'], stream.read())
-
-    def test_flash_does_not_go_to_the_terminal(self):
-        status, printed, complaint = self.nvram('export', 'server', '-f',
-                                                'raw')
-        self.assertEqual((dialogue.FAILED, ''), (status, printed))
-        self.assertIn('--output', complaint)
-
-    def test_standard_output_is_json_or_base64(self):
-        wanted = set(self.editor.variables().values())
-        for kind in ('json', 'aws'):
-            _, printed, _ = self.nvram('export', 'server', '-f', kind)
-            self.assertEqual(wanted, set(formats.read(printed.encode())))
-
-    def test_content_of_a_variable(self):
-        _, printed, _ = self.nvram('get', 'server', 'BootOrder')
-        self.assertEqual(self.editor.variables()[ORDER].content.hex(),
-                         printed.strip())
-
-    def test_file_that_does_not_fit_is_refused_before_anything_is_done(self):
-        json_of_two = json.dumps({'version': 2, 'variables': 2 * [
-            {'name': 'a', 'guid': str(images.VENDOR), 'attr': 7,
-             'data': '00'}]})
-        for content, words in (
-                (b'', 'bytes of flash'), (self.flash[:-512], 'longer than'),
-                (self.flash + bytes(512), 'bytes of flash'),
-                (b'rubbish' * 1000, 'variable volume'),
-                (b'{"version": 3, "variables": []}', 'version'),
-                (b'{"version": 2', 'not what was expected'),
-                (b'[' * 100_000, 'variable volume'),
-                (b'{"a":' * 100_000, 'not what was expected'),
-                (json_of_two.encode(), 'twice'),
-                (b'QU1aTlVFRkk=', 'ends within its header')):
-            with self.subTest(words):
-                path = self.directory.join('file')
-                with open(path, 'wb') as stream:
-                    stream.write(content)
-                status, _, complaint = self.nvram('import', 'server', path,
-                                                  '--yes')
-                self.assertEqual(dialogue.FAILED, status)
-                self.assertIn(words, complaint)
-                self.assertEqual(self.flash, self.editor.flash['server'])
-
-    def test_file_that_is_too_large_is_not_read(self):
-        path = self.directory.join('file')
-        with open(path, 'wb') as stream:
-            stream.truncate(2 ** 40)
-        status, _, complaint = self.nvram('import', 'server', path, '--yes')
-        self.assertEqual(dialogue.FAILED, status)
-        self.assertIn('larger than any flash', complaint)
-
-    def test_file_that_is_none(self):
-        for path, words in ((self.directory.path, 'directory'),
-                            (self.directory.join('absent'), 'No such file')):
-            status, _, complaint = self.nvram('diff', 'server', path)
-            self.assertEqual(dialogue.FAILED, status)
-            self.assertIn(words, complaint)
-
-    def test_import_tells_how_many_it_brings(self):
-        path = self.exported('json')
-        _, _, asked = self.nvram('import', 'server', path)
-        self.assertIn(f'the {len(self.editor.variables())} of', asked)
-
-
-class DiffTest(stage.NvramTestCase):
-
-    flash = images.flash(images.record('Same'), images.record('Only'),
-                         images.record('Changed', attributes=3))
-
-    def setUp(self):
-        super().setUp()
-        self.editor.flash['other'] = images.flash(
-            images.record('Same'), images.record('Changed', b'new'))
-
-    def test_servers_are_compared(self):
-        status, printed, _ = self.nvram('diff', 'server', '--with-server',
-                                        'other')
-        self.assertEqual(dialogue.FOUND, status)
-        self.assertIn('only in the first', printed)
-        self.assertIn('content, attributes', printed)
-        self.assertNotIn('Same', printed)
-
-    def test_names_may_be_those_of_columns(self):
-        self.editor.flash['Vendor'] = self.editor.flash['other']
-        for other in ('Vendor', 'server'):
-            self.assertIn(self.nvram('diff', 'server', '--with-server',
-                                     other)[0],
-                          (dialogue.DONE, dialogue.FOUND))
-
-    def test_server_is_like_itself(self):
-        for words, said in ((), 'No variable differs.\n'), (
-                ('-f', 'json'), '[]\n'):
-            status, printed, _ = self.nvram('diff', 'server', '--with-server',
-                                            'server', *words)
-            self.assertEqual((dialogue.DONE, said), (status, printed))
-
-    def test_programs_get_both_sides(self):
-        _, printed, _ = self.nvram('diff', 'other', '--with-server', 'server',
-                                   '-f', 'json')
-        changed, only = json.loads(printed)
-        self.assertEqual('only in the second', only['difference'])
-        self.assertIsNone(only['first'])
-        self.assertEqual([b'new'.hex(), b'content'.hex()], [
-            changed[side]['content'] for side in ('first', 'second')])
-
-
-class ListTest(stage.CommandTestCase):
-
-    def run_list(self, *stores, words=()):
-        class Volumes:
-            @staticmethod
-            def all_stores():
-                return list(stores)
-        self.useFixture(fixtures.MonkeyPatch(
-            'nova_armvm.cmd.nvram._volumes', lambda conf: Volumes))
-        return self.run_command('nvram', 'list', *words)
-
-    def test_every_store_has_a_line_in_order(self):
-        status, printed, _ = self.run_list(
-            stage.store_volume('server-2', metadata={
-                store.FLASH_SIZE_KEY: '67108864',
-                previous.SNAPSHOT_KEY: stage.SNAPSHOT}),
-            stage.store_volume('server-1', hosts={}, metadata={
-                previous.CHANGING_KEY: 'mark', previous.RESET_KEY: 'True'}))
-        self.assertEqual(dialogue.DONE, status)
-        first, second = (line for line in printed.splitlines()
-                         if 'server-' in line)
-        self.assertIn('server-1', first)
-        self.assertIn('unfinished change, reset', first)
-        self.assertIn('67108864', second)
-        self.assertIn('previous content kept', second)
-
-    def test_programs_get_every_field(self):
-        _, printed, _ = self.run_list(stage.store_volume(),
-                                      words=('-f', 'json'))
-        found, = json.loads(printed)
-        self.assertEqual(
-            {'server': stage.SERVER, 'volume': stage.VOLUME,
-             'status': 'in-use', 'hosts': ['host-1'], 'type': 'nvram',
-             'firmware': None, 'flash_size': None, 'secure_boot': None,
-             'waiting': ''}, found)
-
-    def test_metadata_and_hosts_are_harmless(self):
-        self.run_list(stage.store_volume(
-            EVIL, hosts={'a': EVIL}, status=EVIL,
-            metadata={store.DESCRIPTOR_KEY: EVIL}))
-
-    def test_no_store_is_an_empty_list(self):
-        status, printed, _ = self.run_list(words=('-f', 'json'))
-        self.assertEqual((dialogue.DONE, '[]\n'), (status, printed))

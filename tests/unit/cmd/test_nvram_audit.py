@@ -4,8 +4,8 @@ import unittest
 
 from nova_armvm.cmd import nvram_audit
 from nova_armvm import exception
-from nova_armvm.nvram import audit
-from tests.unit.nvram import test_audit
+from nova_armvm.store import audit
+from tests.unit.store import test_audit
 
 NOW = test_audit.NOW
 

@@ -9,7 +9,6 @@ import testtools
 
 from nova_armvm.cmd import nvram_files
 from nova_armvm import exception
-from nova_armvm.nvram import seed
 
 
 class NewFileTest(testtools.TestCase):
@@ -45,7 +44,7 @@ class SparseTest(testtools.TestCase):
     @hypothesis.settings(max_examples=50, deadline=None)
     @hypothesis.given(strategies.lists(strategies.tuples(
         strategies.booleans(),
-        strategies.integers(0, seed.CLUSTER_SIZE + 1)), max_size=5))
+        strategies.integers(0, nvram_files._HOLE_BYTES + 1)), max_size=5))
     def test_content_is_the_same(self, parts):
         content = b''.join(bytes([kind]) * length for kind, length in parts)
         stream = io.BytesIO()

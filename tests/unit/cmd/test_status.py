@@ -11,12 +11,14 @@ import fixtures
 from oslo_upgradecheck import upgradecheck
 
 from nova_armvm.cmd import status
-from nova_armvm.nvram import volume
+from nova_armvm.host import flash_service
+from nova_armvm.store import cinder
+from nova_armvm.store import metadata
 from tests.fixtures.cinder import fixture as cinder_fixture
 from tests.fixtures.cinder import identity
 from tests.unit.cmd import test_host
 from tests.unit.cmd import test_nvram_audit
-from tests.unit.nvram import test_audit
+from tests.unit.store import test_audit
 
 CONF = test_host.CONF
 SUCCESS, WARNING, FAILURE = upgradecheck.Code
@@ -137,6 +139,13 @@ class ChecksTest(StatusTestCase):
         self.assertEqual(['libvirt and QEMU', 'Firmware'], list(wrong))
         self.assertEqual({FAILURE}, {code for code, _ in wrong.values()})
 
+    def test_flash_service(self):
+        self.service.error = flash_service.FlashServiceAway('away')
+        self.assertIn('start armvm-nvramd',
+                      self.only('Flash service', FAILURE))
+        CONF.set_override('compute_driver', None)
+        self.assertEqual({}, self.wrong())
+
     def test_controller_has_no_libvirt_and_that_is_fine(self):
         for libvirt in (None, test_host.Libvirt(away=True)):
             self.useFixture(fixtures.MonkeyPatch(
@@ -177,7 +186,7 @@ class StoresTest(StatusTestCase):
 
     def test_what_was_left_behind_is_a_warning(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_armvm.nvram.volume.StoreVolumes.all_stores',
+            'nova_armvm.store.cinder.StoreVolumes.all_stores',
             lambda volumes: [test_audit.store()]))
         real = status.nvram_audit.look
         with mock.patch.object(
@@ -196,9 +205,9 @@ class StoresTest(StatusTestCase):
     def test_store_of_each_server_is_there(self):
         self.servers(1)
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_armvm.nvram.volume.StoreVolumes.all_stores',
-            lambda volumes: [volume.Volume(
-                'volume-1', 'in-use', {volume.INSTANCE_KEY: 'server-00'},
+            'nova_armvm.store.cinder.StoreVolumes.all_stores',
+            lambda volumes: [cinder.StoreVolume(
+                'volume-1', 'in-use', {metadata.INSTANCE_KEY: 'server-00'},
                 {'attachment': 'host-1'})]))
         self.assertEqual({}, self.wrong())
 
@@ -237,7 +246,7 @@ class MainTest(test_host.stage.CommandTestCase):
         done = self.run_main('--config-file', '/dev/null', 'upgrade', 'check',
                              '--json')
         checks = json.loads(done.stdout)['checks']
-        self.assertEqual(8, len(checks))
+        self.assertEqual(9, len(checks))
         self.assertEqual(done.returncode,
                          max(check['result'] for check in checks))
         self.assertEqual(FAILURE, done.returncode)

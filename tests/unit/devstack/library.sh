@@ -83,6 +83,12 @@ function is_service_enabled {
     return 1
 }
 
+function enable_service {
+    if ! is_service_enabled "$1"; then
+        ENABLED_SERVICES+=",$1"
+    fi
+}
+
 # Packages and processes.
 function install_package {
     record "install_package $*"
@@ -107,6 +113,12 @@ function pip_uninstall {
 function run_process {
     if is_service_enabled "$1"; then
         record "run_process $*"
+    fi
+}
+
+function stop_process {
+    if is_service_enabled "$1"; then
+        record "stop_process $*"
     fi
 }
 

@@ -107,7 +107,7 @@ class NovaTest(test_plugin.PluginTestCase):
         conf = self.read(self.node())
         known = {option.name for option in armvm_conf.armvm_opts}
         self.assertEqual(
-            known - {'firmware_descriptor_dirs'},
+            known - {'firmware_descriptor_dirs', 'nvramd_directory'},
             {name for name in known
              if conf.get_location(name, 'armvm').location is
              cfg.Locations.user})

@@ -14,8 +14,10 @@ CREDENTIALS = {
 }
 ARMVM = {
     'nvram_volume_type': TYPE, 'nvram_default': 'persistent',
-    'nvram_flush_interval': '10', 'image_check': 'warn',
+    'nvram_reconnect_seconds': '300', 'image_check': 'warn',
 }
+SERVICE = 'armvm-nvramd'
+RULE = '/run/armvm-nvramd/nbd.sock rw,'
 
 
 class PluginTestCase(testtools.TestCase):
@@ -129,13 +131,13 @@ class StackTest(PluginTestCase):
     def test_what_local_conf_says_counts(self):
         node = self.node(
             ARMVM_NVRAM_VOLUME_TYPE='own', ARMVM_NVRAM_DEFAULT='volatile',
-            ARMVM_NVRAM_FLUSH_INTERVAL='3', ARMVM_IMAGE_CHECK='enforce',
+            ARMVM_NVRAM_RECONNECT_SECONDS='60', ARMVM_IMAGE_CHECK='enforce',
             ARMVM_VOLUME_BACKEND='ceph', ARMVM_GUEST='False',
             ARMVM_TEMPEST_HOSTS='2', ARMVM_TEMPEST_GIC_VERSIONS='3')
         self.works(node.stack())
         self.assertEqual(
             {'nvram_volume_type': 'own', 'nvram_default': 'volatile',
-             'nvram_flush_interval': '3', 'image_check': 'enforce'},
+             'nvram_reconnect_seconds': '60', 'image_check': 'enforce'},
             tree.options(node.nova_conf)['armvm'])
         self.assertEqual(['volume_backend_name=ceph'],
                          node.cloud['type']['own']['properties'])
@@ -187,15 +189,17 @@ class InstallTest(PluginTestCase):
     def test_debian_and_ubuntu(self):
         self.assertEqual(
             {'qemu-system-arm', 'qemu-efi-aarch64', 'qemu-efi-arm',
-             'qemu-utils', 'cpio', 'dosfstools', 'gdisk', 'grub-common',
-             'mtools', 'debian-archive-keyring'},
+             'qemu-utils', 'nbdkit', 'nbdkit-plugin-python',
+             'python3-zstandard', 'cpio', 'dosfstools', 'gdisk',
+             'grub-common', 'mtools', 'debian-archive-keyring'},
             self.packages(self.node()))
 
     def test_fedora_without_a_guest(self):
         node = self.node(ARMVM_GUEST='False')
         node.distribution = 'fedora'
         self.assertEqual(
-            {'qemu-system-aarch64', 'edk2-aarch64', 'edk2-arm', 'qemu-img'},
+            {'qemu-system-aarch64', 'edk2-aarch64', 'edk2-arm', 'qemu-img',
+             'nbdkit', 'nbdkit-python-plugin', 'python3-zstandard'},
             self.packages(node))
 
     def test_fedora_cannot_build_the_guest(self):
@@ -251,6 +255,67 @@ class InstallTest(PluginTestCase):
             self.assertEqual(after.format(ours=ours), done.stdout.strip())
 
 
+class FlashServiceTest(PluginTestCase):
+
+    def test_it_is_started_with_what_it_needs(self):
+        node = self.node()
+        self.configured(node)
+        self.assertEqual(
+            [f'run_process {SERVICE} {node.bin}/{SERVICE} '
+             f'--directory {node.run_directory} '
+             f'--state {node.data}/nova/armvm/nvramd kvm'],
+            node.calls('run_process'))
+        self.assertEqual(
+            {'Unit': {'before': 'devstack@n-cpu.service',
+                      'startlimitintervalsec': '0'},
+             'Service': {'restart': 'always', 'restartsec': '1',
+                         'runtimedirectory': SERVICE,
+                         'runtimedirectorypreserve': 'yes',
+                         'supplementarygroups': 'disk'}},
+            tree.options(node.drop_in(SERVICE)))
+
+    def test_its_unit_is_complete_before_it_starts(self):
+        node = self.node()
+        self.configured(node)
+        calls = node.calls()
+        self.assertLess(
+            len(calls) - calls[::-1].index('systemctl daemon-reload') - 1,
+            next(number for number, call in enumerate(calls)
+                 if call.startswith('run_process')))
+
+    def test_confined_qemu_may_connect(self):
+        node = self.node()
+        file = self.apparmor(node)
+        file.parent.mkdir(parents=True)
+        file.write_text('/srv/images/* rw,\n')
+        for _time in range(2):
+            self.configured(node)
+            self.assertEqual(f'/srv/images/* rw,\n{RULE}\n',
+                             file.read_text())
+        self.works(node.unstack())
+        self.assertEqual('/srv/images/* rw,\n', file.read_text())
+
+    def test_addition_to_the_profile_goes_when_nobody_else_had_one(self):
+        node = self.node()
+        file = self.apparmor(node)
+        self.configured(node)
+        self.assertEqual(f'{RULE}\n', file.read_text())
+        self.works(node.unstack())
+        self.assertFalse(file.exists())
+
+    def apparmor(self, node):
+        """Give a node AppArmor; return the file with its own additions."""
+        base = node.apparmor / 'abstractions' / 'libvirt-qemu'
+        base.parent.mkdir(parents=True)
+        base.touch()
+        return node.apparmor / 'local' / 'abstractions' / 'libvirt-qemu'
+
+    def test_node_without_apparmor_is_left_alone(self):
+        node = self.node()
+        self.configured(node)
+        self.assertFalse(node.apparmor.exists())
+
+
 class SubnodeTest(PluginTestCase):
 
     def test_only_nova_is_configured(self):
@@ -266,6 +331,7 @@ class SubnodeTest(PluginTestCase):
         self.assertEqual([], node.calls('ARMVM_SANDBOX=/'))
         self.assertEqual(tree.TEMPEST_CONF, node.tempest_conf.read_text())
         self.assertTrue(node.drop_in().exists())
+        self.assertEqual(1, len(node.calls(f'run_process {SERVICE} ')))
 
     def test_unstack_needs_no_cloud(self):
         node = self.node(tree.SUBNODE)
@@ -286,6 +352,8 @@ class SubnodeTest(PluginTestCase):
         # For nova-api and armvm-manage.
         self.assertEqual(ARMVM, said['armvm'])
         self.assertFalse(node.drop_in().exists())
+        self.assertFalse(node.drop_in(SERVICE).exists())
+        self.assertEqual([], node.calls('run_process'))
         self.assertIn(TYPE, node.cloud['type'])
 
     def test_node_without_nova_is_left_alone(self):

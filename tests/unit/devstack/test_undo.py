@@ -30,6 +30,8 @@ class UnstackTest(UndoTestCase):
         self.works(node.unstack())
         self.assertEqual(before, node.cloud)
         self.assert_files_as_before(node)
+        self.assertEqual([f'stop_process {test_plugin.SERVICE}'],
+                         node.calls('stop_process'))
         # The disks are kept for the next time; they take long.
         self.assertEqual(
             {'guest-U.img', 'guest-V.img', 'guest-W.img'},
@@ -179,8 +181,11 @@ class CleanTest(UndoTestCase):
     def test_after_unstack(self):
         node, before = self.stacked()
         self.works(node.unstack())
+        node.run_directory.mkdir(parents=True)
+        (node.run_directory / 'nbd.sock').touch()
         node.cloud = {**node.cloud, 'up': False}
         self.works(node.clean())
+        self.assertFalse(node.run_directory.exists())
         self.assertEqual({**before, 'up': False}, node.cloud)
         self.assert_files_as_before(node)
         self.assertEqual(set(), tree.files_below(node.data))

@@ -104,6 +104,8 @@ class Tree(fixtures.Fixture):
         self.etc = self.top / 'etc'
         self.data = self.top / 'stack' / 'data'
         self.systemd = self.etc / 'systemd'
+        self.apparmor = self.etc / 'apparmor.d'
+        self.run_directory = self.top / 'run' / 'armvm-nvramd'
         for path in (self.bin, self.systemd, self.etc / 'glance',
                      self.data, self.top / 'devstack' / 'files'):
             path.mkdir(parents=True)
@@ -154,8 +156,9 @@ class Tree(fixtures.Fixture):
         """Return the command lines of the commands of the cloud."""
         return [json.loads(line) for line in self.calls('[')]
 
-    def drop_in(self) -> pathlib.Path:
-        return self.systemd / 'devstack@n-cpu.service.d' / 'nova-armvm.conf'
+    def drop_in(self, service: str = 'n-cpu') -> pathlib.Path:
+        return (self.systemd / f'devstack@{service}.service.d' /
+                'nova-armvm.conf')
 
     # Runs.
     def _variables(self) -> dict[str, object]:
@@ -167,7 +170,8 @@ class Tree(fixtures.Fixture):
             'NOVA_CONF': self.nova_conf, 'NOVA_CPU_CONF': self.cpu_conf,
             'TEMPEST_CONFIG': self.tempest_conf,
             'GLANCE_CONF_DIR': self.etc / 'glance',
-            'GLANCE_BIN_DIR': self.bin,
+            'GLANCE_BIN_DIR': self.bin, 'NOVA_BIN_DIR': self.bin,
+            'NOVA_STATE_PATH': self.data / 'nova',
             'KEYSTONE_SERVICE_URI': 'http://192.0.2.1/identity',
             'REGION_NAME': 'RegionOne', 'SERVICE_PASSWORD': PASSWORD,
             'SERVICE_PROJECT_NAME': 'service',
@@ -202,6 +206,8 @@ class Tree(fixtures.Fixture):
                 'FAKE_DISTRIBUTION': self.distribution,
                 'FAKE_IMPORT_STATUS': str(self.import_status),
                 'SYSTEMD_DIR': str(self.systemd),
+                'APPARMOR_DIR': str(self.apparmor),
+                'ARMVM_SERVICE_DIR': str(self.run_directory),
                 **environment})
 
     def stack(self, script: str = _STACK) -> subprocess.CompletedProcess:

@@ -18,7 +18,8 @@ Refused = parsers.Refused
 _TOP = blocks.TOP
 
 #: Services that an operator restarts; of Nova and libvirt, in packages.
-_UNITS = {'nova-compute', 'libvirtd', 'devstack@n-cpu'}
+_UNITS = {'nova-compute', 'libvirtd', 'devstack@n-cpu',
+          'devstack@armvm-nvramd'}
 _UNIT_VERBS = {'start', 'stop', 'restart', 'status', 'enable', 'disable',
                'daemon-reload'}
 
@@ -192,6 +193,12 @@ def _systemctl(words: list[str]) -> None:
               f'systemctl: no unit {word}')
 
 
+def _semanage(words: list[str]) -> None:
+    # SELinux is not where these tests run.
+    _need(words[:3] == ['fcontext', '-a', '-t'] and words[4:6] == ['-f', 's'],
+          f'semanage: {" ".join(words)}')
+
+
 def _with_files(words: list[str]) -> None:
     """A command of coreutils; what it takes of ours has to be there."""
     for word in words:
@@ -223,12 +230,12 @@ _KNOWN: dict[str, Callable[[list[str]], None]] = {
     'python3': _python, 'python': _python, 'stestr': _stestr,
     'tempest': _tempest,
     'qemu-img': _qemu_img, 'systemctl': _systemctl, 'export': _variables,
-    'git': _git, 'virsh': _virsh,
+    'git': _git, 'virsh': _virsh, 'semanage': _semanage,
     'xargs': _xargs,
     **{name: _with_files for name in (
         'cat', 'cd', 'cp', 'echo', 'head', 'install', 'ls', 'mkdir', 'mv',
-        'rm', 'od', 'grep', 'sed', 'tail', 'tee', 'true', 'test', 'stack.sh',
-        'unstack.sh', 'clean.sh')},
+        'restorecon', 'rm', 'od', 'grep', 'sed', 'tail', 'tee', 'true',
+        'test', 'stack.sh', 'unstack.sh', 'clean.sh')},
 }
 
 

@@ -30,7 +30,7 @@ _WRONG = (
     ('ini', '[DEFAULT]\nno_such_option = 1\n'),
     ('ini', '[no_such_group]\ncompute_driver = x\n'),
     ('ini', '[armvm]\nnvram_default = sometimes\n'),
-    ('ini', '[armvm]\nnvram_flush_interval = 0\n'),
+    ('ini', '[armvm]\nnvram_reconnect_seconds = 0\n'),
     ('ini', '[[local|localrc]]\nARMVM_NO_SUCH_SETTING=1\n'),
     ('ini', '[[local|localrc]]\nenable_plugin\n'),
     ('ini', '[[post-config|$NOVA_CONF]]\n[armvm]\nnvram_default = never\n'),

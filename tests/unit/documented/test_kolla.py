@@ -56,3 +56,7 @@ class KollaTest(unittest.TestCase):
     def test_host_side_has_what_the_driver_runs(self):
         for package in ('qemu-utils', 'python3-rados', 'python3-rbd'):
             self.assertIn(f' {package} ', self.files['compute'])
+
+    def test_image_of_the_flash_service_has_what_it_runs(self):
+        for package in ('nbdkit', 'nbdkit-plugin-python'):
+            self.assertIn(f' {package} ', self.files['compute'])

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-import textwrap
 import unittest
 
 from lxml import etree
 
 from nova_armvm.profile import guest_xml
 
-RBD = guest_xml.NvramSource('network', textwrap.dedent("""\
-    <source protocol="rbd" name="volumes/volume-1">
-      <host name="192.0.2.1" port="6789"/>
-      <auth username="cinder"><secret type="ceph" uuid="u"/></auth>
-    </source>"""))
+INSTANCE = '5f0c3f0e-54b7-4ab0-a3a5-0d0b8b6ccf0a'
+SERVICE = guest_xml.NvramSource(INSTANCE, '/run/service/nbd.sock', 300)
 
 DESCRIBED = """
 <domain type="qemu">
@@ -123,33 +119,43 @@ class KindOfGuestTest(unittest.TestCase):
 
 class NvramTest(unittest.TestCase):
 
-    def test_store_on_a_volume_replaces_a_file(self):
-        xml = guest_xml.with_nvram(SELECTED, RBD)
+    def test_flash_service_replaces_a_file(self):
+        xml = guest_xml.with_nvram(SELECTED, SERVICE)
         nvram = etree.fromstring(xml).findall('os/nvram')
         self.assertEqual(1, len(nvram))
-        self.assertEqual({'type': 'network', 'format': 'qcow2'},
+        self.assertEqual({'type': 'network', 'format': 'raw'},
                          dict(nvram[0].attrib))
-        self.assertEqual('volumes/volume-1',
-                         nvram[0].find('source').get('name'))
-        self.assertEqual('cinder',
-                         nvram[0].find('source/auth').get('username'))
+        source = nvram[0].find('source')
+        self.assertEqual(('nbd', INSTANCE),
+                         (source.get('protocol'), source.get('name')))
+        self.assertEqual({'transport': 'unix',
+                          'socket': '/run/service/nbd.sock'},
+                         dict(source.find('host').attrib))
+        self.assertEqual('300', source.find('reconnect').get('delay'))
         self.assertFalse((nvram[0].text or '').strip())
 
+    def test_volume_that_qemu_has_itself_is_the_old_form(self):
+        old = guest_xml.with_nvram(DESCRIBED, SERVICE).replace('nbd"', 'rbd"')
+        self.assertTrue(guest_xml.is_of_old_form(old))
+        for xml in (DESCRIBED, SELECTED,
+                    guest_xml.with_nvram(DESCRIBED, SERVICE)):
+            self.assertFalse(guest_xml.is_of_old_form(xml))
+
     def test_store_comes_right_after_the_loader(self):
-        os = element(guest_xml.with_nvram(DESCRIBED, RBD), 'os')
+        os = element(guest_xml.with_nvram(DESCRIBED, SERVICE), 'os')
         self.assertEqual(['type', 'loader', 'nvram', 'boot'],
                          [child.tag for child in os])
 
     def test_store_on_a_volume_is_recognised(self):
         self.assertTrue(guest_xml.has_store_of_ours(
-            guest_xml.with_nvram(DESCRIBED, RBD)))
+            guest_xml.with_nvram(DESCRIBED, SERVICE)))
 
     def test_file_of_the_stock_driver_is_not_ours(self):
         self.assertFalse(guest_xml.has_store_of_ours(SELECTED))
         self.assertFalse(guest_xml.has_store_of_ours(DESCRIBED))
 
     def test_without_nvram_keeps_the_rest(self):
-        xml = guest_xml.without_nvram(guest_xml.with_nvram(DESCRIBED, RBD))
+        xml = guest_xml.without_nvram(guest_xml.with_nvram(DESCRIBED, SERVICE))
         self.assertIsNone(element(xml, 'os/nvram'))
         self.assertEqual('no', element(xml, 'os/loader').get('secure'))
 
@@ -170,7 +176,7 @@ class FirmwareTest(unittest.TestCase):
 
     def test_template_is_unknown_for_a_store_on_a_volume(self):
         chosen = guest_xml.selected_firmware(
-            guest_xml.with_nvram(SELECTED, RBD))
+            guest_xml.with_nvram(SELECTED, SERVICE))
         self.assertEqual('/fw/CODE.fd', chosen.loader)
         self.assertIsNone(chosen.template)
 

@@ -136,3 +136,32 @@ class HasLeftTest(unittest.TestCase):
             with self.subTest(task_state):
                 self.assertFalse(lifecycle.has_left(task_state=task_state,
                                                     on_this_host=False))
+
+
+class StartKindTest(unittest.TestCase):
+
+    def kind(self, arm=True, persistent=True, rescue_disk=False,
+             task_state=None):
+        return lifecycle.start_kind(
+            arm=arm, persistent=persistent, rescue_disk=rescue_disk,
+            task_state=task_state)
+
+    def test_machine_of_another_architecture_is_left_to_nova(self):
+        self.assertIs(lifecycle.StartKind.FOREIGN, self.kind(arm=False))
+
+    def test_volatile_variables_are_left_to_nova(self):
+        self.assertIs(lifecycle.StartKind.VOLATILE,
+                      self.kind(persistent=False, rescue_disk=True))
+
+    def test_rescue_disk_gets_a_scratch_store(self):
+        self.assertIs(lifecycle.StartKind.RESCUE,
+                      self.kind(rescue_disk=True, task_state='rescuing'))
+
+    def test_own_disk_gets_its_own_store_whatever_the_task_says(self):
+        for task in ('rescuing', 'unrescuing', 'powering-on', None):
+            self.assertIs(lifecycle.StartKind.START,
+                          self.kind(task_state=task))
+
+    def test_saved_memory_brings_its_flash_along(self):
+        self.assertIs(lifecycle.StartKind.RESUME,
+                      self.kind(task_state='resuming'))

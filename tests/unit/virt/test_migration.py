@@ -9,15 +9,17 @@ from nova_armvm.virt import migration
 
 objects.register_all()
 
-DESTINATION = guest_xml.NvramSource('block', '<source dev="/dev/sdz"/>')
-
 GUEST = """\
 <domain type='qemu'>
   <name>instance-1</name>
   <os>
     <type arch='aarch64' machine='virt'>hvm</type>
     <loader readonly='yes' type='pflash'>/usr/share/CODE.fd</loader>
-    <nvram type='block' format='qcow2'><source dev='/dev/sda'/></nvram>
+    <nvram type='network' format='raw'>
+      <source protocol='nbd' name='uuid'>
+        <host transport='unix' socket='/run/nbd.sock'/>
+      </source>
+    </nvram>
     <boot dev='hd'/>
   </os>
   <devices>
@@ -47,17 +49,17 @@ class MovingGuestTest(unittest.TestCase):
 
     def send(self, **kwargs):
         guest = Guest()
-        migration.MovingGuest(guest, DESTINATION).migrate(
-            'qemu+tcp://other', **kwargs)
+        migration.MovingGuest(guest).migrate('qemu+tcp://other', **kwargs)
         return guest.sent
 
-    def test_store_has_the_name_that_it_has_at_the_destination(self):
+    def test_flash_is_found_under_the_same_name_at_the_destination(self):
         for given in ({}, {'destination_xml': GUEST}):
             with self.subTest(given):
                 _destination, xml, _flags = self.send(**given)
-                self.assertEqual(['/dev/sdz'], [
-                    source.get('dev')
-                    for source in xml.findall('os/nvram/source')])
+                self.assertEqual(
+                    [('uuid', '/run/nbd.sock')],
+                    [(source.get('name'), source.find('host').get('socket'))
+                     for source in xml.findall('os/nvram/source')])
 
     def test_boot_order_of_nova_does_not_come_back(self):
         _destination, xml, _flags = self.send()
@@ -69,8 +71,7 @@ class MovingGuestTest(unittest.TestCase):
         self.assertEqual(('qemu+tcp://other', 3), (destination, flags))
 
     def test_everything_else_is_the_guest(self):
-        self.assertEqual('its uuid', migration.MovingGuest(
-            Guest(), DESTINATION).uuid)
+        self.assertEqual('its uuid', migration.MovingGuest(Guest()).uuid)
 
 
 class MigrateDataTest(unittest.TestCase):
@@ -85,13 +86,6 @@ class MigrateDataTest(unittest.TestCase):
         """Return it as it comes out of a message to another service."""
         serialized = self.known.obj_to_primitive()
         return objects.LibvirtLiveMigrateData.obj_from_primitive(serialized)
-
-    def test_source_learns_where_the_store_is(self):
-        migration.add_store(self.known, 'volume', DESTINATION)
-        self.assertEqual(DESTINATION, migration.store_in(self.sent()))
-
-    def test_volumes_of_nova_are_not_taken_for_it(self):
-        self.assertIsNone(migration.store_in(self.sent()))
 
     def test_driver_of_the_destination_is_known(self):
         self.assertFalse(migration.is_announced(self.sent()))
