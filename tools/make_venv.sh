@@ -8,6 +8,8 @@ readonly venv=$1
 function ensure_debian_packages {
     local missing=() PATH=$PATH:/usr/sbin:/sbin
     command -v qemu-img >/dev/null || missing+=(qemu-utils)
+    # The flash service is run by it.
+    command -v nbdkit >/dev/null || missing+=(nbdkit nbdkit-plugin-python)
     # Images for tests are made by other people's tools, too.
     command -v sgdisk >/dev/null || missing+=(gdisk)
     command -v mkfs.vfat >/dev/null || missing+=(dosfstools)
