@@ -98,6 +98,15 @@ def tempest(arguments: argparse.Namespace) -> None:
     _become('tools.sandbox.tempest', '--tests', arguments.tests)
 
 
+def history(arguments: argparse.Namespace) -> None:
+    """Let guests write while everything happens to them; nothing is lost."""
+    up(arguments)
+    _become('tools.sandbox.history', '--seed', str(arguments.seed),
+            '--steps', str(arguments.steps), '--guests',
+            str(arguments.guests), '--volume-type', arguments.volume_type,
+            *(['--go-on'] if arguments.go_on else []))
+
+
 def faults(arguments: argparse.Namespace) -> None:
     """Break something at every step of every operation."""
     # Before the hosts are described: it is another nova-compute.
@@ -161,8 +170,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog='tools.sandbox', description=__doc__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for work in (install, up, demo, costs, durability, faults, tempest, down,
-                 status, shell):
+    for work in (install, up, demo, costs, durability, faults, history,
+                 tempest, down, status, shell):
         command = commands.add_parser(work.__name__, help=work.__doc__)
         command.set_defaults(work=work)
         if work is demo:
@@ -192,6 +201,16 @@ def main() -> int:
             command.add_argument(
                 '--at', default='', metavar='STEP',
                 help='only this step, by the name that the suite prints')
+        if work is history:
+            command.add_argument('--seed', type=int, default=1, help='the '
+                                 'same seed has the same things happen')
+            command.add_argument('--steps', type=int, default=36,
+                                 help='how many times something happens')
+            command.add_argument('--guests', type=int, default=2,
+                                 help='how many guests side by side')
+            command.add_argument('--go-on', action='store_true',
+                                 help='do not end at the first violation')
+        if work in (faults, history):
             command.add_argument(
                 '--volume-type', default=config.VOLUME_TYPE,
                 help='of the stores: ' + ' or '.join(

@@ -208,9 +208,11 @@ class Operator:
                 server: cloud.Server) -> tuple[int, int]:
         """Count a server's guests and connected stores on a host."""
         known = hosts.ComputeHost(host).virsh('list', '--all', '--uuid')
-        record = (host.state_path / 'armvm' / 'stores' /
-                  f'{server.id}.json')
-        return known.split().count(server.id), int(record.exists())
+        # Of nova-compute and of the flash service.
+        records = [host.state_path / 'armvm' / kind / f'{server.id}.json'
+                   for kind in ('stores', 'nvramd')]
+        return (known.split().count(server.id),
+                int(any(record.exists() for record in records)))
 
     def _service(self, host: config.Host):
         return next(service for service in self.cloud.compute.services(

@@ -21,6 +21,10 @@ MOUNTS = {
     'nova': str(config.HOST_STATE),
 }
 
+#: Where the flash service has its sockets and memory; a file system of its
+#: own on each host, which lasts as long as the host has power.
+FLASH_DIRECTORY = '/run/armvm-nvramd'
+
 #: Demanded by sshd; Debian makes it when the machine's own starts.
 _SSHD_EMPTY = pathlib.Path('/run/sshd')
 
@@ -80,6 +84,7 @@ def write(host: config.Host, driver: str | None = None,
         pathlib.Path(target).mkdir(parents=True, exist_ok=True)
         (host.directory / name).mkdir(parents=True, exist_ok=True)
     (host.directory / 'sys').mkdir(exist_ok=True)
+    pathlib.Path(FLASH_DIRECTORY).mkdir(exist_ok=True)
     _libvirt(host)
     _ssh(host)
     for path in (ceph.CONF, ceph.CINDER_KEYRING):

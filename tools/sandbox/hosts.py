@@ -28,6 +28,8 @@ while [ $# -gt 0 ]; do mount --bind "$1" "$2"; shift 2; done
 mount -t sysfs sysfs "$SYS"
 mount --rbind /sys/fs "$SYS/fs"
 mount --rbind "$SYS" /sys
+# Lost with the host's power, as /run of a real one.
+mount -t tmpfs -o mode=0755 tmpfs "$FLASH"
 touch "$READY"
 exec sleep infinity
 """
@@ -53,7 +55,8 @@ class ComputeHost:
             ('/usr/bin/unshare', '--mount', '--uts', '--net', '--propagation',
              'private', '/bin/sh', '-c', _INIT, 'init', self.host.name,
              *pairs), {'READY': str(self._ready),
-                       'SYS': str(self.host.directory / 'sys')})
+                       'SYS': str(self.host.directory / 'sys'),
+                       'FLASH': host_files.FLASH_DIRECTORY})
 
     def inside(self, *command: str | os.PathLike) -> tuple[str, ...]:
         """Return a command that runs in the host's namespaces."""
@@ -76,8 +79,10 @@ class ComputeHost:
                         *words)
 
     def start(self) -> None:
-        """Start libvirt and nova-compute."""
+        """Start libvirt, the flash service and nova-compute."""
         self.start_libvirt()
+        if self.host.driver == config.ARMVM.driver:
+            self.start_flash_service()
         self.compute().start()
 
     def start_libvirt(self) -> None:
@@ -149,6 +154,26 @@ class ComputeHost:
                         conf),
             environment, (conf, config.VENV / '.nova_armvm'))
 
+    def flash_service(self) -> process.Daemon:
+        """Return the service that guests of this driver have flash from."""
+        return process.Daemon(
+            self._name('armvm-nvramd'),
+            self.inside(config.BIN / 'armvm-nvramd', '--directory',
+                        host_files.FLASH_DIRECTORY, '--state',
+                        config.HOST_STATE / 'armvm' / 'nvramd'),
+            infrastructure.path_environment(),
+            (config.VENV / '.nova_armvm',))
+
+    def start_flash_service(self) -> None:
+        """Start the flash service and wait until it can be asked."""
+        service = self.flash_service()
+        service.start()
+        # As it is seen from outside of the host.
+        socket = pathlib.Path(
+            f'/proc/{self._init().pid()}/root{host_files.FLASH_DIRECTORY}',
+            'control', 'control.sock')
+        service.wait_for(socket.exists)
+
     def restart_compute(self) -> None:
         """End nova-compute and start it again; guests go on."""
         self.compute().stop()
@@ -158,6 +183,8 @@ class ComputeHost:
         """Start nova-compute again with another driver; guests go on."""
         self.compute().stop()
         host_files.write(self.host, driver=driver)
+        if driver == config.ARMVM.driver:
+            self.start_flash_service()
         self.compute().start()
 
     def use_volume_type(self, volume_type: str) -> None:
@@ -216,6 +243,11 @@ class ComputeHost:
         """End every process in the host's namespaces, guests included."""
         for part in _PARTS:
             process.stop_named(self._name(part))
+        flash = process.Daemon(self._name('armvm-nvramd'), ())
+        process.end(lambda: sorted(
+            set(self._inhabitants()).difference(flash.processes())))
+        # Last: guests write to it.
+        flash.stop()
         process.end(self._inhabitants)
         process.stop_named(self._name('init'))
 

@@ -50,17 +50,6 @@ def drop_stale(directory: pathlib.Path) -> None:
             mark.unlink()
 
 
-def device_at(file: pathlib.Path, host: str) -> str:
-    """Return the device of a host.
-
-    :raises LookupError: the file is not attached there.
-    """
-    found = _device(_mark(file, host))
-    if found is None:
-        raise LookupError(f'{file.name} is not attached to {host}')
-    return found
-
-
 def devices(file: pathlib.Path) -> Iterator[str]:
     """Yield the devices of all hosts that a file is attached to."""
     for mark in file.parent.glob(f'{file.name}@*'):

@@ -34,6 +34,8 @@ PACKAGES = (
     'pkg-config', 'gdisk', 'dosfstools', 'mtools', 'cpio', 'xz-utils',
     'grub-common', 'kmod', 'iproute2', 'util-linux', 'openssh-server',
     'openssh-client', 'openssl', 'sbsigntool',
+    # Of the flash service; nbdkit has Debian's own Python in it.
+    'nbdkit', 'nbdkit-plugin-python', 'python3-zstandard',
 )
 FROM_BACKPORTS = (
     'qemu-system-arm', 'qemu-utils', 'qemu-block-extra',

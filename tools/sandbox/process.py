@@ -130,6 +130,17 @@ class Daemon:
         """Return the process id if it runs."""
         return recorded_pid(self._record)
 
+    def processes(self) -> list[int]:
+        """Return it and what else is in its session."""
+        pid = self.pid()
+        return [] if pid is None else _session(pid)
+
+    def send(self, sign: int) -> None:
+        """Send a signal to all of them."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sign)
+
     def start(self) -> bool:
         """Start it, unless it runs with this configuration already.
 

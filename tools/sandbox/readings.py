@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies on a store's volume, read past Nova, Cinder and the guest.
 
-Twice: by the driver's own parser through librbd, and by QEMU's tools and
-virt-firmware's command, which share nothing with it.
+The newest whole store is read twice: by the driver's own parser, and by
+virt-firmware's command, which shares nothing with it.
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import json
 import math
@@ -12,8 +12,8 @@ import os
 import pathlib
 import tempfile
 
-from nova_armvm.nvram import qcow2
-from nova_armvm.uefi import varstore
+from nova_armvm.nvramd import slots
+from nova_armvm.uefi import region
 import rados
 import rbd
 
@@ -24,6 +24,8 @@ from tools.sandbox import infrastructure
 from tools.sandbox import loops
 from tools.sandbox import process
 
+#: Of the flash of Debian's firmware.
+_FLASH_BYTES = 64 * 1024 ** 2
 _GUIDS = (console.GLOBAL, console.OURS)
 
 Variables = dict[str, str]
@@ -54,11 +56,6 @@ def _file(volume_id: str) -> pathlib.Path | None:
     return path
 
 
-def device_at(volume_id: str, host: config.Host) -> str:
-    """Return the block device that a volume is on a host."""
-    return loops.device_at(config.LOOPS / f'volume-{volume_id}', host.name)
-
-
 def used_mib(volume_id: str) -> int:
     """Return how much of a volume takes up space, in whole objects."""
     path = _file(volume_id)
@@ -73,20 +70,50 @@ def used_mib(volume_id: str) -> int:
     return sum(lengths) // 1024 ** 2
 
 
+class _Image:
+    """The bytes of a volume in Ceph, for reading."""
+
+    def __init__(self, image: rbd.Image) -> None:
+        self._image = image
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._image.read(offset, length)
+
+
+class _File:
+    """The bytes of a volume that is a block device, for reading."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return os.pread(self._handle, length, offset)
+
+
+@contextlib.contextmanager
+def _log(volume_id: str) -> Iterator[slots.Log]:
+    """Open the log on a volume, whosever it is."""
+    path = _file(volume_id)
+    with contextlib.ExitStack() as opened:
+        if path is None:
+            volume = _Image(opened.enter_context(_image(volume_id)))
+        else:
+            volume = _File(opened.enter_context(open(path, 'rb')).fileno())
+        header = slots.header_of(volume)
+        if header is None:
+            raise process.SandboxError(f'volume {volume_id} holds no log')
+        yield slots.Log.open(volume, header['instance'])
+
+
+def _newest(volume_id: str) -> bytes:
+    """Return the newest store on a volume, as it was committed."""
+    with _log(volume_id) as log:
+        return log.read(log.newest)
+
+
 def by_our_parser(volume_id: str) -> Variables:
     """Return the guest's and the global variables, contents as hex."""
-    path = _file(volume_id)
-    if path is not None:
-        with open(path, 'rb') as stream:
-            return _parsed(lambda offset, length: os.pread(
-                stream.fileno(), length, offset))
-    with _image(volume_id) as image:
-        return _parsed(lambda offset, length: image.read(offset, length))
-
-
-def _parsed(read_at: Callable[[int, int], bytes]) -> Variables:
-    store = varstore.parse(qcow2.Qcow2Reader(read_at).read(
-        0, varstore.READ_SIZE))
+    store = region.variables_of(_newest(volume_id))
     return {key.name: found.content.hex()
             for key, found in store.variables.items()
             if str(key.guid) in _GUIDS}
@@ -97,15 +124,9 @@ def by_virt_firmware(volume_id: str) -> Variables:
     with tempfile.TemporaryDirectory() as scratch:
         flash = os.path.join(scratch, 'flash')
         found = os.path.join(scratch, 'found.json')
-        # Sharing (-U): the guest may have it open.
-        path = _file(volume_id)
-        source = (f'driver=file,filename={path}' if path is not None else
-                  f'driver=rbd,pool={config.POOL},image=volume-{volume_id},'
-                  f'conf={ceph.CONF},user=admin')
-        process.run('qemu-img', 'convert', '-U', '--image-opts', '-O', 'raw',
-                    'driver=qcow2,' + ','.join(
-                        f'file.{word}' for word in source.split(',')),
-                    flash, log='readings')
+        with open(flash, 'wb') as stream:
+            stream.write(region.region_of(_newest(volume_id)))
+            stream.truncate(_FLASH_BYTES)
         process.run(config.BIN / 'virt-fw-vars', '-i', flash,
                     '--output-json', found, log='readings',
                     environment=infrastructure.path_environment())

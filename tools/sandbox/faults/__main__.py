@@ -15,6 +15,8 @@ from tools.sandbox.faults import operations
 from tools.sandbox.faults import rounds
 from tools.sandbox.faults import steps
 from tools.sandbox.faults import subject as subjects
+from tools.sandbox.history import following
+from tools.sandbox.history import writer
 from tools.sandbox import hosts
 from tools.sandbox import process
 from tools.sandbox import progress
@@ -24,17 +26,20 @@ from tools.sandbox import ready
 class Matrix:
     """Does the rounds and keeps their cells."""
 
-    def __init__(self, names: Iterable[str], at_most: int,
-                 only_at: str) -> None:
+    def __init__(self, names: Iterable[str], at_most: int, only_at: str,
+                 listener: following.Listener) -> None:
         """Prepare.
 
         :param names: of operations.
         :param at_most: how many steps of each operation are tried, spread
             evenly; 0 for all.
         :param only_at: name of the one step that is tried; empty for all.
+        :param listener: hears what the guests write all the time.
         """
         self._operator = admin.Operator()
-        self._subjects = {name: subjects.Subject(name) for name in names}
+        self._subjects = {name: subjects.Subject(
+            name, busy=writer.Writer(listener, number))
+            for number, name in enumerate(names, 1)}
         self._at_most = at_most
         self._only_at = only_at
         self.cells: list[rounds.Cell] = []
@@ -163,9 +168,11 @@ def main() -> int:
     cloud.Tenant().clean_up()
     operator.use_only(*breaking.OURS)
     operator.use_volume_type(arguments.volume_type)
-    matrix = Matrix(arguments.ops, arguments.steps, arguments.at)
+    listener = following.Listener()
+    matrix = Matrix(arguments.ops, arguments.steps, arguments.at, listener)
     try:
-        matrix.run([name for name in arguments.faults if name != 'none'])
+        with listener:
+            matrix.run([name for name in arguments.faults if name != 'none'])
     except process.SandboxError as error:
         print(f'ended early: {error}', file=sys.stderr)
         return 1

@@ -78,6 +78,28 @@ def _kill_guests(scene: Scene) -> None:
                 os.kill(host.qemu_pid(server_id), signal.SIGKILL)
 
 
+def _flash_services(scene: Scene) -> list[process.Daemon]:
+    return [hosts.ComputeHost(host).flash_service() for host in scene.hosts]
+
+
+def kill_flash_services(scene: Scene) -> None:
+    """End the flash services without a warning."""
+    for daemon in _flash_services(scene):
+        daemon.send(signal.SIGKILL)
+
+
+def stop_flash_services(scene: Scene) -> None:
+    """End the flash services as an operator does."""
+    for daemon in _flash_services(scene):
+        daemon.stop()
+
+
+def start_flash_services(scene: Scene) -> None:
+    """Start them, as the supervisor of a host does."""
+    for host in scene.hosts:
+        hosts.ComputeHost(host).start_flash_service()
+
+
 def _signal_ceph(sign: int) -> None:
     for pid in ceph.pids():
         os.kill(pid, sign)
@@ -100,6 +122,10 @@ FAULTS: dict[str, Fault] = {
         patience=75),
     'libvirtd-restarted': Fault(_restart_libvirtd),
     'qemu-killed': Fault(_kill_guests),
+    'flash-service-killed': Fault(kill_flash_services, start_flash_services,
+                                  seconds=2),
+    'flash-service-stopped': Fault(stop_flash_services, start_flash_services,
+                                   seconds=60, patience=75),
     'ceph-unreachable': Fault(lambda scene: _signal_ceph(signal.SIGSTOP),
                               lambda scene: _signal_ceph(signal.SIGCONT),
                               seconds=60),

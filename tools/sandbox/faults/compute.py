@@ -16,18 +16,19 @@ from nova.cmd import compute  # isort: skip
 from nova import objects
 from nova.virt.libvirt import driver as libvirt_driver
 
-from nova_armvm.nvram import hosting
-from nova_armvm.nvram import seed
-from nova_armvm.nvram import store
-from nova_armvm.nvram import volume
-from nova_armvm.virt import host_volumes
+from nova_armvm.host import flash_service
+from nova_armvm.host import volumes as host_volumes
+from nova_armvm.store import cinder
+from nova_armvm.store import ref as instance_ref
+from nova_armvm.store import store
 from tools.sandbox.faults import steps
 
 _STEPS = {
-    volume.StoreVolumes: ('create', 'attach', 'complete', 'detach', 'note',
+    cinder.StoreVolumes: ('create', 'attach', 'complete', 'detach', 'note',
                           'delete'),
     host_volumes.LibvirtHostVolumes: ('connect', 'disconnect'),
-    seed: ('write',),
+    flash_service.FlashService: ('open', 'format', 'convert', 'commit',
+                                 'serve', 'take', 'stop', 'close'),
     # Those of Nova that ours stand in front of or behind.
     libvirt_driver.LibvirtDriver: (
         'spawn', '_create_guest', 'destroy', 'migrate_disk_and_power_off',
@@ -37,8 +38,8 @@ _STEPS = {
 }
 #: What says for which server the steps within are done.
 _SCOPES = {
-    hosting.HostedStores: ('provide', 'join', 'leave', 'delete'),
-    store.Stores: ('content', 'note', 'arrived'),
+    store.Store: ('attach', 'attach_shared', 'release', 'delete', 'load',
+                  'note', 'serve', 'serve_arriving', 'take'),
 }
 _HERE = threading.local()
 
@@ -46,11 +47,11 @@ _HERE = threading.local()
 def _server_in(arguments: tuple) -> str | None:
     """Return the server that some arguments are about."""
     for each in arguments:
-        if isinstance(each, hosting.ConnectedStore):
-            each = each.owner
-        if isinstance(each, (objects.Instance, volume.Owner)):
+        if isinstance(each, store.Store):
+            each = each.ref
+        if isinstance(each, (objects.Instance, instance_ref.InstanceRef)):
             return each.uuid
-        if isinstance(each, volume.Volume):
+        if isinstance(each, cinder.StoreVolume):
             return each.instance
     return getattr(_HERE, 'server', None)
 

@@ -23,6 +23,33 @@ def _first_boot(subject: Subject) -> None:
     subject.until('ACTIVE')
 
 
+def _reboot_from_inside(subject: Subject) -> None:
+    subject.reboot_from_inside()
+    subject.until('ACTIVE')
+
+
+def _soft_reboot(subject: Subject) -> None:
+    subject.bring('ACTIVE', subject.compute.reboot_server, 'SOFT')
+
+
+def _pause(subject: Subject) -> None:
+    subject.bring('PAUSED', subject.compute.pause_server)
+    subject.bring('ACTIVE', subject.compute.unpause_server)
+
+
+def _snapshot(subject: Subject) -> None:
+    name = f'snapshot of {subject.id}'
+    subject.bring('ACTIVE', subject.compute.create_server_image, name)
+    for made in list(subject.cloud.image.images(name=name)):
+        subject.cloud.image.delete_image(made)
+
+
+def _reset_state(subject: Subject) -> None:
+    subject.ask(subject.compute.reset_server_state, 'error')
+    subject.ask(subject.compute.reset_server_state, 'active')
+    _hard_reboot(subject)
+
+
 def _stop_and_start(subject: Subject) -> None:
     subject.bring('SHUTOFF', subject.compute.stop_server)
     subject.bring('ACTIVE', subject.compute.start_server)
@@ -115,6 +142,11 @@ def _evacuate(subject: Subject) -> None:
 
 OPERATIONS: dict[str, Callable[[Subject], None]] = {
     'first-boot': _first_boot,
+    'reboot-inside': _reboot_from_inside,
+    'soft-reboot': _soft_reboot,
+    'pause': _pause,
+    'snapshot': _snapshot,
+    'reset-state': _reset_state,
     'stop-start': _stop_and_start,
     'hard-reboot': _hard_reboot,
     'suspend-resume': _suspend_and_resume,

@@ -13,6 +13,7 @@ from tools.sandbox import cloud
 from tools.sandbox import config
 from tools.sandbox.guest import console
 from tools.sandbox.guest import image
+from tools.sandbox.history import writer
 from tools.sandbox import hosts
 from tools.sandbox import process
 from tools.sandbox import resources
@@ -25,6 +26,10 @@ _LIMIT = 600
 _FIRST_WORD_SECONDS = 30
 _BOOT_SECONDS = 240
 
+#: A console begins with it when QEMU has started a guest, and not when the
+#: guest has come from elsewhere.
+_FIRMWARE, _FIRST_BYTES = b'UEFI firmware', 1024
+
 _FAILED = (exceptions.SDKException, keystoneauth1.exceptions.ClientException)
 
 
@@ -36,12 +41,15 @@ class Subject:
     """A server, what its guest has written, and what happens to it."""
 
     def __init__(self, name: str, properties: Mapping[str, str] =
-                 types.MappingProxyType(cloud.PERSISTENT)) -> None:
+                 types.MappingProxyType(cloud.PERSISTENT),
+                 busy: writer.Writer | None = None) -> None:
         """Prepare; begin() makes the server.
 
         :param properties: of the images that it is made from.
+        :param busy: what lets its guest write all the time.
         """
         self.name = name
+        self.busy = busy
         self._properties = dict(properties)
         #: Seconds between two looks at the server.
         self.pause = 0.5
@@ -87,6 +95,8 @@ class Subject:
     def end(self) -> None:
         """Delete the server, if there is one."""
         if self.server is not None:
+            if self.busy is not None:
+                self.busy.end()
             self.server.delete()
             self.story.server = None
 
@@ -99,6 +109,19 @@ class Subject:
             'Boot0040': stories.option_for(image.DISK_A, self.name)})
         if not held:
             raise process.SandboxError(words)
+
+    def reboot_from_inside(self) -> None:
+        """Let the guest reset itself and boot.
+
+        :raises Unfinished: it does not come up.
+        """
+        try:
+            self.server.is_at(self.host())
+            self.server.console.skip()
+            self.server.console.reboot()
+            self.server.console.wait('boot', _BOOT_SECONDS)
+        except (process.SandboxError, OSError, StopIteration) as error:
+            raise Unfinished('the guest does not reboot') from error
 
     def host(self) -> config.Host:
         """Return where Nova says the server is."""
@@ -215,11 +238,16 @@ class Subject:
         seen = self._seen()
         if may_be_fresh and not seen['probe']:
             self.story.written = None
-        if self.story.written is not None:
+        fresh = self.story.written is None
+        if not fresh:
             words, held = self.story.found(seen, image.DISK_A)
             if not held:
                 raise process.SandboxError(words)
         self.write()
+        if self.busy is not None:
+            if fresh:
+                self.busy.begin(self.story)
+            self.busy.check()
 
     def check_volume(self) -> None:
         """Look for what the guest has written without its help.
@@ -237,7 +265,7 @@ class Subject:
         try:
             process.wait_for(lambda: log.exists() and log.stat().st_size,
                              _FIRST_WORD_SECONDS, 'the console')
-            booting = not log.read_bytes().startswith(b'ARMVM')
+            booting = _FIRMWARE in log.read_bytes()[:_FIRST_BYTES]
         except process.SandboxError:
             # It came without a boot, from another host or from a file.
             booting = False

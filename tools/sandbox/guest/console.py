@@ -146,6 +146,14 @@ class Console:
         """Ask the guest for the machine that it sees."""
         return self.ask('hardware', _ANSWER_SECONDS, 'hardware')
 
+    def be_busy(self, seed: int) -> int:
+        """Have the guest write all the time, after reboots as well.
+
+        :returns: the number of the operation before its first.
+        """
+        return self.ask('busy', _ANSWER_SECONDS, 'busy',
+                        str(seed))['operation']
+
     def reboot(self) -> None:
         """Have the guest reset itself."""
         self.ask('rebooting', _ANSWER_SECONDS, 'reboot')

@@ -157,9 +157,11 @@ def _initramfs(disk: Disk, tree: pathlib.Path,
     shutil.copy(tree / 'bin/busybox', root / 'bin')
     for driver in _drivers(tree):
         shutil.copy(driver, root / 'modules')
+    here = pathlib.Path(__file__).parent
     script = root / 'init'
-    shutil.copy(pathlib.Path(__file__).with_name('init.sh'), script)
+    shutil.copy(here / 'init.sh', script)
     script.chmod(0o755)
+    shutil.copy(here / 'busy.sh', root)
     if disk.unattended:
         (root / 'own-option').write_text(load_option.for_file(
             f'disk {disk.identity}', disk.partition, disk.start_sector,

@@ -25,6 +25,8 @@ own_option=/own-option
 beat_seconds=5
 disk=$(sed -n 's/.*armvm.disk=\([^ ]*\).*/\1/p' /proc/cmdline)
 boot_id=$(cat /proc/sys/kernel/random/boot_id)
+# shellcheck source=tools/sandbox/guest/busy.sh
+. /busy.sh
 
 # The content of a variable in hexadecimal, without its 4 attribute bytes.
 content() {
@@ -157,16 +159,19 @@ for button in /dev/input/event*; do
     } &
 done
 
-# Says that it is up on the console that it stands on, and does what it is
-# told there.
+# Says that it is up on the console that it stands on, does what its arguments
+# say, and then what it is told there.
 converse() {
     stty -echo -onlcr icanon
     report boot
+    "$@"
     while read -r sequence command one two; do
         case "$command" in
         report) report report "$sequence" ;;
         hardware) hardware "$sequence" ;;
         write) write "$sequence" "$one" "$two" ;;
+        busy) busy "$sequence" "$one" ;;
+        idle) idle "$sequence" ;;
         reboot)
             echo "ARMVM {\"event\":\"rebooting\",\"sequence\":$sequence}"
             reboot -f ;;
@@ -229,5 +234,5 @@ if grep -q 0x078000 /sys/bus/pci/devices/*/class; then
     load_virtio
     [ -c /dev/hvc0 ] && converse </dev/hvc0 >/dev/hvc0 2>&1 &
 fi
-converse
+converse busy_boot
 poweroff -f
