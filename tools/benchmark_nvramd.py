@@ -30,6 +30,8 @@ from tests.unit.nvramd import nbd
 GIB = 1 << 30
 FLASH = 64 << 20
 REGION = 768 * 1024
+#: What QEMU asks for at once.
+_PIECE = 256 * 1024
 #: As many guests write at a time.
 _THREADS = 8
 _SECONDS = 5.0
@@ -52,7 +54,7 @@ class Service:
         self._process = subprocess.Popen(
             [sys.executable, '-m', 'nova_armvm.nvramd.main', '--directory',
              self.directory, '--state', os.path.join(self._base, 'state'),
-             '--log-level', 'WARNING'])
+             '--log-level', 'ERROR'])
         while True:
             try:
                 states = self.client.list()
@@ -84,7 +86,9 @@ class Guest:
         self._service, self._instance = service, instance
         self._number = 0
         self._client: nbd.Client | None = None
-        content = bytearray(self._connected().read(0, REGION))
+        content = bytearray()
+        for offset in range(0, REGION, _PIECE):
+            content += self._connected().read(offset, _PIECE)
         self._firmware = edk2.Firmware(content, edk2.EDK2_2025_02,
                                        self._write)
         self._firmware.boot()

@@ -33,19 +33,27 @@ class Processes:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     @staticmethod
+    def exists(pid: int) -> bool:
+        """Return whether there is a process."""
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    @staticmethod
     def started(pid: int) -> float | None:
         """Return when a process was started, on the clock of now().
 
-        :returns: None for one that is gone or is not seen from here.
+        :returns: None for one that cannot be seen.
         """
         try:
             with open(f'/proc/{pid}/stat', encoding='ascii',
                       errors='replace') as stream:
                 fields = stream.read().rpartition(')')[2].split()
         except OSError:
-            return None
-        # A zombie holds no connection.
-        if fields[0] in 'ZX':
             return None
         return int(fields[19]) / os.sysconf('SC_CLK_TCK')
 
@@ -128,7 +136,7 @@ class Gate:
         """
         before = self._peer.pid
         return before > 0 and (before == pid or
-                               self._processes.started(before) is None)
+                               not self._processes.exists(before))
 
     def _supersede(self) -> None:
         self._log(logging.WARNING, 'Dropped the connection of process %d, '

@@ -162,9 +162,10 @@ class Service:
 
         :raises AlreadyServed: if the flash is served.
         :raises Invalid: if there is a log and none was expected, or the
-            store or the size make no sense.
+            sizes make no sense. What the stock driver had is taken over as
+            it is, also where only the firmware can tell what it is.
         """
-        _check_store(store, flash_size)
+        _check_size(store, flash_size)
         with self._unserved(instance) as entry:
             volume = self._entries.volume(entry)
             if expect == 'not-log' and slots.header_of(volume) is not None:
@@ -342,16 +343,27 @@ def _check_store(store: bytes, flash_size: int) -> None:
 
     :raises Invalid: if that is so.
     """
+    _check_size(store, flash_size)
     try:
-        region = whole.region_of(store)
         whole.variables_of(store)
     except exception.VariableStoreInvalid as error:
         raise errors.Invalid(f'the store is not valid: {error}') from error
-    if whole.canonical_of(region) != store:
+    if whole.canonical_of(whole.region_of(store)) != store:
         raise errors.Invalid('the store is not the block with the variables')
-    if not len(region) <= flash_size <= FLASH_MAX:
-        raise errors.Invalid(f'a store of {len(region)} bytes does not fit '
-                             f'into a flash of {flash_size} bytes')
+
+
+def _check_size(store: bytes, flash_size: int) -> None:
+    """Refuse a store that does not fit into its flash.
+
+    :raises Invalid: if that is so.
+    """
+    try:
+        size = len(whole.region_of(store))
+    except exception.VariableStoreInvalid as error:
+        raise errors.Invalid(f'the store is not valid: {error}') from error
+    if not size <= flash_size <= FLASH_MAX:
+        raise errors.Invalid(f'a store of {size} bytes does not fit into a '
+                             f'flash of {flash_size} bytes')
 
 
 def _check_sequence(log: slots.Log, expected: int | None) -> None:

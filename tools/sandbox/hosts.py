@@ -185,6 +185,9 @@ class ComputeHost:
         host_files.write(self.host, driver=driver)
         if driver == config.ARMVM.driver:
             self.start_flash_service()
+        else:
+            # It has volumes open that nobody needs here any more.
+            self.flash_service().stop()
         self.compute().start()
 
     def use_volume_type(self, volume_type: str) -> None:

@@ -14,12 +14,15 @@ from tests.unit.nvramd import stage
 class Processes:
     """Processes whose start the test says."""
 
-    def __init__(self, **started):
+    def __init__(self):
         self.time = 100.0
         self.alive = {}
 
     def now(self):
         return self.time
+
+    def exists(self, pid):
+        return pid in self.alive
 
     def started(self, pid):
         return self.alive.get(pid)
@@ -165,10 +168,13 @@ class ProcessesTest(testtools.TestCase):
             process.kill()
         self.assertGreater(started, before - 0.02)
 
-    def test_dead_process_has_none(self):
+    def test_dead_process_is_not_there(self):
         with subprocess.Popen(['true']) as process:
-            while gate.Processes.started(process.pid) is not None:
-                # A zombie in the end, which counts as dead.
-                time.sleep(0.01)
+            pass
+        self.assertFalse(gate.Processes.exists(process.pid))
         self.assertIsNone(gate.Processes.started(process.pid))
+
+    def test_processes_of_others_are_there(self):
+        self.assertTrue(gate.Processes.exists(os.getpid()))
+        self.assertTrue(gate.Processes.exists(1))
         self.assertIsNone(gate.Processes.started(0))

@@ -176,17 +176,33 @@ class VersionsTest(testtools.TestCase):
         self.assertEqual(1, self.service.read(
             stage.INSTANCE)['version']['sequence'])
 
-    def test_store_that_firmware_could_not_use_is_refused(self):
+    def test_store_that_firmware_could_not_use_is_not_committed(self):
         for store, size in ((b'junk', stage.FLASH), (STORE[:1000],
                                                      stage.FLASH),
                             (STORE, 4096), (b'', 0), (STORE, 1 << 40),
                             (STORE + bytes(1 << 20), stage.FLASH)):
-            self.assertRaises(errors.Invalid, self.service.format,
-                              stage.INSTANCE, size, store, 'rebuild')
             self.assertRaises(errors.Invalid, self.service.commit,
                               stage.INSTANCE, store, 'operator',
                               flash_size=size)
         self.assertEqual(b'', stage.newest(self.disk))
+
+    def test_flash_of_an_impossible_size_is_refused(self):
+        for size in 0, 4096, 1 << 40:
+            self.assertRaises(errors.Invalid, self.service.format,
+                              stage.INSTANCE, size, STORE, 'rebuild')
+
+    def test_what_is_taken_over_is_served_as_it_is(self):
+        junk = b'\xa5' * 4096
+        self.service.format(stage.INSTANCE, stage.FLASH, junk, 'take-over')
+        self.service.serve(stage.INSTANCE, 'start', 'host-1')
+        served = self.service.export(stage.INSTANCE)
+        self.assertEqual(junk, served.pread(0, 4096))
+        # Firmware formats what it cannot read.
+        content = bytearray(served.pread(0, 768 * 1024))
+        made = edk2.Firmware(content, edk2.EDK2_2025_02, served.pwrite)
+        made.boot()
+        made.set('Name', b'content')
+        self.assertEqual({'Name': b'content'}, stage.variables(self.disk))
 
     def test_commit_may_change_the_size_of_the_flash(self):
         self._commit(flash_size=32 * stage.MIB)
