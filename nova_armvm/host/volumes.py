@@ -48,8 +48,10 @@ class LibvirtHostVolumes:
         try:
             return self._service.open(uuid, connection)
         except flash_service.Invalid:
-            # Under another name or by another way than the last time, which
-            # the service takes for a mistake while it has that one open.
+            # Under another name than the last time, which the service takes
+            # for a mistake while it serves that one: never below a guest.
+            if self._service.state(uuid).connected:
+                raise
             self._service.close(uuid)
             return self._service.open(uuid, connection)
 

@@ -7,7 +7,7 @@ sends a guest (pflash_cfi01 marks no page as dirty; seen with QEMU 10.0): what
 the guest writes to it after that page was sent is not in the flash that the
 destination has, and its firmware would find the old one at the next reset. So
 a migration within which the guest wrote to its flash is aborted and made
-again with the guest paused.
+again, and at last with the guest paused.
 """
 from collections.abc import Callable
 import threading
@@ -22,9 +22,10 @@ from nova_armvm.profile import guest_xml
 
 LOG = logging.getLogger(__name__)
 
-#: Attempts, of which all but the first are made with the guest paused. Those
-#: fail as well if the guest writes in the moment before it is paused.
-ATTEMPTS = 10
+#: Attempts, of which the first are made with the guest running: few guests
+#: set a variable more than once a day. The others fail as well if the guest
+#: writes in the moment before it is paused.
+ATTEMPTS, RUNNING_ATTEMPTS = 12, 3
 _POLL_SECONDS = 0.02
 # Places in what libvirt's jobInfo() returns: there is a job, and QEMU has
 # begun to send.
@@ -186,7 +187,7 @@ class MovingGuest:
             dump_migratable=True)
         kwargs['destination_xml'] = guest_xml.with_guest_boot_order(xml)
         for attempt in range(ATTEMPTS):
-            if self._is_sent(attempt > 0, args, kwargs):
+            if self._is_sent(attempt >= RUNNING_ATTEMPTS, args, kwargs):
                 return
             LOG.info('Aborted the live migration: the guest wrote to its '
                      'flash meanwhile (attempt %d of %d)', attempt + 1,

@@ -138,7 +138,7 @@ class Host(fixtures.Fixture):
         self.boot = 'boot-1'
 
     def _setUp(self) -> None:
-        self.log = self.useFixture(fixtures.FakeLogger())
+        self.log = self.useFixture(fixtures.FakeLogger('nova_armvm.nvramd'))
         memory = '/dev/shm' if os.path.isdir('/dev/shm') else None
         directory = tempfile.TemporaryDirectory(dir=memory)
         self.addCleanup(directory.cleanup)

@@ -137,10 +137,17 @@ class FlashWriteGuardTest(unittest.TestCase):
         self.assertEqual((1, [False], False),
                          (domain.attempts, domain.paused, domain.isActive()))
 
-    def test_guest_that_writes_is_sent_again_paused(self):
-        domain = self.send(Domain.busy, Domain.busy_until_paused)
-        self.assertEqual((2, [False, True], False),
+    def test_guest_that_has_written_is_sent_again(self):
+        domain = self.send(Domain.busy, Domain.quiet)
+        self.assertEqual((2, [False, False], False),
                          (domain.attempts, domain.paused, domain.isActive()))
+
+    def test_guest_that_writes_all_the_time_is_sent_paused(self):
+        running = migration.RUNNING_ATTEMPTS
+        domain = self.send(*[Domain.busy] * running,
+                           Domain.busy_until_paused)
+        self.assertEqual((running + 1, True, False), (
+            domain.attempts, domain.paused[-1], domain.isActive()))
 
     def test_guest_that_always_writes_in_time_runs_on_here(self):
         domain = self.send(*[Domain.busy] * migration.ATTEMPTS)
@@ -151,7 +158,8 @@ class FlashWriteGuardTest(unittest.TestCase):
         self.assertRaises(LibvirtError, self.send, Domain.refused)
 
     def test_guest_that_was_paused_for_nothing_runs_on(self):
-        domain = Domain(Domain.busy, Domain.refused)
+        domain = Domain(*[Domain.busy] * migration.RUNNING_ATTEMPTS,
+                        Domain.refused)
         guest = migration.MovingGuest(Guest(domain), domain.count)
         self.assertRaises(LibvirtError, guest.migrate, 'uri')
         self.assertTrue(domain._running)

@@ -33,7 +33,7 @@ class SoftwareTest(unittest.TestCase):
 
 class BindingsTest(unittest.TestCase):
 
-    def problems(self, extra_specs, missing=('rados', 'rbd')):
+    def problems(self, extra_specs, has_rbd=False):
         pools = [
             types.SimpleNamespace(volume_backend_name='ceph',
                                   storage_protocol='ceph'),
@@ -43,9 +43,7 @@ class BindingsTest(unittest.TestCase):
         client = types.SimpleNamespace(
             pools=types.SimpleNamespace(list=lambda detailed: pools),
             volume_types=types.SimpleNamespace(default=lambda: found))
-        with mock.patch('oslo_utils.importutils.try_import',
-                        lambda name: None if name in missing else name):
-            return list(preflight.binding_problems(client, None))
+        return list(preflight.binding_problems(client, None, has_rbd))
 
     def test_type_on_ceph_needs_both_modules(self):
         told = ' '.join(self.problems({'volume_backend_name': 'ceph'}))
@@ -54,10 +52,18 @@ class BindingsTest(unittest.TestCase):
 
     def test_type_on_ceph_is_content_with_both(self):
         self.assertEqual([], self.problems({'volume_backend_name': 'ceph'},
-                                           missing=()))
+                                           has_rbd=True))
 
     def test_type_on_iscsi_needs_none(self):
         self.assertEqual([], self.problems({'volume_backend_name': 'lvm'}))
 
     def test_type_that_may_land_on_ceph_needs_them(self):
-        self.assertEqual(2, len(self.problems({})))
+        self.assertEqual(1, len(self.problems({})))
+
+
+class ServiceTest(unittest.TestCase):
+
+    def test_service_that_is_away_is_named_with_its_remedy(self):
+        told, = preflight.service_problems('/nonexistent')
+        self.assertIn('start armvm-nvramd', told)
+        self.assertIn('/nonexistent', told)
