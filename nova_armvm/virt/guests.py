@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import contextlib
 import os
 
+from nova.compute import power_state
 from nova.compute import task_states
 from nova.compute import vm_states
 from nova import context as nova_context
@@ -62,6 +63,7 @@ class Guests:
         own = os.path.join(conf.state_path, 'armvm')
         directory = conf.armvm.nvramd_directory
         self._host_name = conf.host
+        self._libvirt = driver._host
         volumes = cinder.StoreVolumes(
             conf.host, conf.armvm.nvram_volume_type,
             cinder.Patience(
@@ -304,6 +306,21 @@ class Guests:
         if instances.is_arm(instance.image_meta):
             self.machines.check_here(instance)
             self.moves.check_as_destination(instance, migrate_data)
+
+    def arrived(self, instance: objects.Instance) -> None:
+        """Finish the live migration of a guest that runs here now.
+
+        :raises nova.exception.NovaException: there is no such guest.
+        :raises libvirt.libvirtError: it cannot be resumed.
+        """
+        self.moves.arrived(instance)
+        guest = self._libvirt.get_guest(instance)
+        if (instance.vm_state == vm_states.ACTIVE and
+                self.knows.may_have_store(instance) and
+                guest.get_power_state(self._libvirt) == power_state.PAUSED):
+            LOG.info('Resuming the guest that was paused to be migrated',
+                     instance=instance)
+            guest.resume()
 
     # The end
 

@@ -23,8 +23,8 @@ from nova_armvm.profile import guest_xml
 LOG = logging.getLogger(__name__)
 
 #: Attempts, of which the first are made with the guest running: few guests
-#: set a variable more than once a day. The others fail as well if the guest
-#: writes in the moment before it is paused.
+#: set a variable more than once a day. The others fail as well if QEMU begins
+#: to send before the guest could be paused.
 ATTEMPTS, RUNNING_ATTEMPTS = 12, 3
 _POLL_SECONDS = 0.02
 # Places in what libvirt's jobInfo() returns: there is a job, and QEMU has
@@ -69,6 +69,7 @@ class FlashWriteGuard:
         self._count = count
         self._pause = pause
         self._paused = False
+        self._active = False
         self._sending = False
         self._before = count()
         self._ended = threading.Event()
@@ -108,21 +109,23 @@ class FlashWriteGuard:
         """Look once; return whether that was the last time."""
         if not self._sending:
             count = self._count()
-            self._sending = self._is_sending()
+            job = self._domain.jobInfo()
+            active = bool(job[_JOB_TYPE])
+            self._sending = active and bool(job[_DATA_TOTAL])
+            # Not with the first sign of a job: a guest that libvirt finds
+            # paused when it begins stays so at the destination.
+            if self._pause and not self._paused and (
+                    self._sending or active and self._active):
+                self._domain.suspend()
+                self._paused = True
+            self._active = active
             if not self._sending:
                 # What was written before QEMU sends anything is sent.
                 self._before = count
                 return False
-            if self._pause:
-                self._domain.suspend()
-                self._paused = True
         if self._look():
             self._domain.abortJob()
         return self.written
-
-    def _is_sending(self) -> bool:
-        job = self._domain.jobInfo()
-        return bool(job[_JOB_TYPE] and job[_DATA_TOTAL])
 
 
 class WatchedGuest:

@@ -211,10 +211,10 @@ class ArmVMMixin:
                                            *args: ty.Any,
                                            **kwargs: ty.Any) -> None:
         # Nova: on the destination, last of all. Added: the store is claimed
-        # for this host.
+        # for this host, and a guest that was paused to be sent goes on.
         super().post_live_migration_at_destination(context, instance, *args,
                                                    **kwargs)
-        self._armvm_guests.moves.arrived(instance)
+        self._armvm_guests.arrived(instance)
 
     def update_provider_tree(self, provider_tree, nodename: str,
                              allocations=None) -> None:

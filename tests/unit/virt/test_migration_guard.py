@@ -23,16 +23,18 @@ class Domain:
 
     :ivar writes: of the guest to its flash.
     :ivar plan: for each attempt, what happens once QEMU sends.
+    :ivar quick: QEMU sends as soon as there is a job.
     """
 
-    def __init__(self, *plan):
+    def __init__(self, *plan, quick=False):
+        self.quick = quick
         self.writes = 0
         self.plan = list(plan)
         self.paused = []
         self.attempts = 0
         self._running = True
         self._here = True
-        self._sending = False
+        self._job = self._sending = False
         self._aborted = threading.Event()
         self._suspended = threading.Event()
         self._asked = threading.Semaphore(0)
@@ -42,7 +44,7 @@ class Domain:
         return self.writes
 
     def jobInfo(self):
-        return [2, 1, 0, 512 if self._sending else 0] + [0] * 8
+        return [2 * self._job, 1, 0, 512 * self._sending] + [0] * 8
 
     def suspend(self):
         self._running = False
@@ -66,12 +68,13 @@ class Domain:
         self.attempts += 1
         self._aborted.clear()
         self._suspended.clear()
+        self._job = not self.quick
         # What is written before QEMU sends anything is no matter.
         self.write()
         self._wait_until_asked()
-        self._sending = True
+        self._job = self._sending = True
         self.plan.pop(0)(self)
-        self._sending = False
+        self._job = self._sending = False
         self.paused.append(not self._running)
         if self._aborted.is_set():
             raise LibvirtError('operation aborted')
@@ -95,6 +98,7 @@ class Domain:
         assert self._aborted.wait(PATIENCE)
 
     def busy_until_paused(self):
+        self.write()
         assert self._suspended.wait(PATIENCE)
         self._aborted.wait(0.2)
         self.write()
@@ -127,8 +131,8 @@ class FlashWriteGuardTest(unittest.TestCase):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def send(self, *plan):
-        domain = Domain(*plan)
+    def send(self, *plan, **given):
+        domain = Domain(*plan, **given)
         migration.MovingGuest(Guest(domain), domain.count).migrate('uri')
         return domain
 
@@ -150,7 +154,7 @@ class FlashWriteGuardTest(unittest.TestCase):
             domain.attempts, domain.paused[-1], domain.isActive()))
 
     def test_guest_that_always_writes_in_time_runs_on_here(self):
-        domain = self.send(*[Domain.busy] * migration.ATTEMPTS)
+        domain = self.send(*[Domain.busy] * migration.ATTEMPTS, quick=True)
         self.assertEqual((migration.ATTEMPTS, True, True), (
             domain.attempts, domain.isActive(), domain._running))
 
