@@ -84,11 +84,18 @@ class FlashWriteGuard:
     def __exit__(self, *_error: object) -> None:
         self._ended.set()
         self._thread.join()
-        if self._paused and self._domain.isActive():
+        if self._paused and self._is_here():
             # It was not sent, so it goes on here.
             self._domain.resume()
         else:
             self._look()
+
+    def _is_here(self) -> bool:
+        """Return whether the guest was not sent; libvirt undefines it then."""
+        try:
+            return bool(self._domain.isActive())
+        except libvirt_host.libvirt.libvirtError:
+            return False
 
     def _look(self) -> bool:
         now = self._count()

@@ -54,6 +54,12 @@ class Domain:
         self._running = True
 
     def isActive(self):
+        if not self._here:
+            raise LibvirtError('no domain with matching uuid')
+        return True
+
+    @property
+    def here(self):
         return self._here
 
     def abortJob(self):
@@ -139,24 +145,24 @@ class FlashWriteGuardTest(unittest.TestCase):
     def test_quiet_guest_is_sent_as_it_runs(self):
         domain = self.send(Domain.quiet)
         self.assertEqual((1, [False], False),
-                         (domain.attempts, domain.paused, domain.isActive()))
+                         (domain.attempts, domain.paused, domain.here))
 
     def test_guest_that_has_written_is_sent_again(self):
         domain = self.send(Domain.busy, Domain.quiet)
         self.assertEqual((2, [False, False], False),
-                         (domain.attempts, domain.paused, domain.isActive()))
+                         (domain.attempts, domain.paused, domain.here))
 
     def test_guest_that_writes_all_the_time_is_sent_paused(self):
         running = migration.RUNNING_ATTEMPTS
         domain = self.send(*[Domain.busy] * running,
                            Domain.busy_until_paused)
         self.assertEqual((running + 1, True, False), (
-            domain.attempts, domain.paused[-1], domain.isActive()))
+            domain.attempts, domain.paused[-1], domain.here))
 
     def test_guest_that_always_writes_in_time_runs_on_here(self):
         domain = self.send(*[Domain.busy] * migration.ATTEMPTS, quick=True)
         self.assertEqual((migration.ATTEMPTS, True, True), (
-            domain.attempts, domain.isActive(), domain._running))
+            domain.attempts, domain.here, domain._running))
 
     def test_error_of_libvirt_is_nova_s_to_handle(self):
         self.assertRaises(LibvirtError, self.send, Domain.refused)
@@ -183,7 +189,7 @@ class FlashWriteGuardTest(unittest.TestCase):
         def away():
             domain.count()
         migration.MovingGuest(Guest(domain), away).migrate('uri')
-        self.assertFalse(domain.isActive())
+        self.assertFalse(domain.here)
 
 
 class WatchedGuestTest(unittest.TestCase):
