@@ -160,16 +160,18 @@ class Store:
 
     # What it holds
 
-    def load(self, fresh: bool, rebuild: bool, find_origin: FindOrigin
-             ) -> Content:
+    def load(self, fresh: bool, rebuild: bool, find_origin: FindOrigin,
+             take_over: bool = False) -> Content:
         """Return what it holds; made from its origin where that is due.
 
-        :param fresh: the instance never ran, or a file is taken over:
-            whatever the volume holds does not count.
+        :param fresh: the instance never ran: whatever the volume holds does
+            not count.
         :param rebuild: begin again with the origin; what was there before
             stays in the history.
         :param find_origin: asked when the store begins with its origin, and
             for one whose firmware the volume does not remember.
+        :param take_over: begin with the file that the origin names; a log
+            that is there already keeps its history.
         :raises StoreImageInvalid: if the volume holds no store of this
             instance and the instance has run before.
         :raises StoreChangeUnfinished: if an operator's change of a store of
@@ -178,21 +180,28 @@ class Store:
         """
         facts = self.volume.facts
         reset = facts.reset_pending
-        if facts.old_change and not (fresh or rebuild or reset):
+        begins = rebuild or reset or take_over
+        if facts.old_change and not (fresh or begins):
             raise exception.StoreChangeUnfinished(volume_id=self.volume.id)
-        content = self._opened().content
+        found = self._opened().content
         seeded = facts.flash_size is not None
-        if fresh or (content in ('blank', 'foreign') and not seeded):
+        if fresh or (found in ('blank', 'foreign') and not seeded):
             # Nothing that is found on a volume is trusted before the
             # instance has run: it may be another tenant's.
             return self._begin(find_origin(), 'format')
-        if content == 'qcow2':
+        if found == 'qcow2':
             self._convert()
-        elif content != 'log':
+        elif found != 'log':
             raise exception.StoreImageInvalid(
                 reason='the store that it once held is gone')
-        if rebuild or reset:
-            return self._begin(find_origin(), REBUILD if rebuild else RESET)
+        if begins:
+            content = self._begin(find_origin(), REBUILD if rebuild else
+                                  RESET if reset else TAKE_OVER)
+            if reset:
+                # Before the guest can write what another reset would lose.
+                self._stores.volumes.note_anew(
+                    self.volume, {metadata.RESET_KEY: str(False)})
+            return content
         return self._present(None if seeded else find_origin())
 
     def load_resumed(self) -> None:

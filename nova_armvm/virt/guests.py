@@ -314,10 +314,11 @@ class Guests:
         :raises libvirt.libvirtError: it cannot be resumed.
         """
         self.moves.arrived(instance)
+        if (instance.vm_state != vm_states.ACTIVE or
+                not self.knows.may_have_store(instance)):
+            return
         guest = self._libvirt.get_guest(instance)
-        if (instance.vm_state == vm_states.ACTIVE and
-                self.knows.may_have_store(instance) and
-                guest.get_power_state(self._libvirt) == power_state.PAUSED):
+        if guest.get_power_state(self._libvirt) == power_state.PAUSED:
             LOG.info('Resuming the guest that was paused to be migrated',
                      instance=instance)
             guest.resume()

@@ -94,7 +94,7 @@ class Starter:
 
         :param xml: the guest as Nova describes it.
         :param store: of this guest, attached.
-        :param fresh: the guest never ran; or ``file`` is to be taken over.
+        :param fresh: the guest never ran.
         :param rebuild: begin again with the origin.
         :param file: what a new store begins with instead of the template.
         :param load_image: asked for the variables that a new store gets from
@@ -110,7 +110,8 @@ class Starter:
                 *self._firmware_of(chosen), file=file,
                 image=load_image() if file is None else None)
 
-        content = store.load(fresh or file is not None, rebuild, find_origin)
+        content = store.load(fresh, rebuild, find_origin,
+                             take_over=file is not None)
         if chosen:
             xml = guest_xml.with_firmware_of(xml, chosen)
         return self._form_for(

@@ -274,6 +274,18 @@ class ResetTest(commands.NvramCommandTestCase, TemplateTestCase):
         self.assertEqual(b'key', self.contents(self.server)['PK'])
         self.assertEqual('', self.guest_reads(self.server))
 
+    def test_reset_that_cannot_be_noted_as_done_stops_the_start(self):
+        # Or the next start would lose what the guest writes now.
+        self.cinder.fail('metadata_set', 400, times=1)
+        with contextlib.suppress(client.OpenStackApiException):
+            self.api.post_server_action(self.server['id'],
+                                        {'os-start': None})
+        self.assertIsNone(self.domain(self.server))
+        self._start_server(self.server)
+        self.guest_writes(self.server, 'y')
+        self._reboot_server(self.server, hard=True)
+        self.assertEqual('y', self.guest_reads(self.server))
+
     def refused_start(self) -> str:
         with contextlib.suppress(client.OpenStackApiException):
             self.api.post_server_action(self.server['id'],
